@@ -1,0 +1,67 @@
+# Every target does its own set-up. PYTHON may name any CPython from 3.11 on.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench dashboards requirements wheel clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+# Hash-checked, without build isolation: nothing is installed that requirements/ does not pin.
+define install
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or later is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing requirements/$(1).txt into $(VENV)"
+	@$(PIP) install --require-hashes -r requirements/$(1).txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+endef
+
+$(VENV)/.demo: requirements/demo.txt pyproject.toml
+	$(call install,demo)
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml
+	$(call install,dev)
+	@touch $(VENV)/.demo
+
+demo: $(VENV)/.demo ## replay a sample log on an embedded Redis, with metrics (DEMO_ARGS="--seconds 60 --outage")
+	@$(BIN)/routecache demo $(DEMO_ARGS)
+
+test: $(VENV)/.dev ## run all tests whose servers are installed, and name the others
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev ## lint, types, layers, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m dashboards.build --check
+
+format: $(VENV)/.dev ## format the code
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format -q .
+
+bench: $(VENV)/.dev ## measure against peers, in interleaved runs (about 3 minutes)
+	@for b in bench/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+dashboards: $(VENV)/.dev ## regenerate dashboards/json from dashboards/*.py
+	$(BIN)/python -m dashboards.build
+
+COMPILE := $(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --upgrade
+requirements: $(VENV)/.dev ## pin anew what requirements/*.txt hold
+	$(COMPILE) --extra cli -o requirements/runtime.txt pyproject.toml
+	$(COMPILE) --extra cli --extra embedded -o requirements/demo.txt pyproject.toml requirements/build.in
+	$(COMPILE) --extra cli --extra embedded -o requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
+
+wheel: $(VENV)/.dev ## build dist/*.whl
+	@$(BIN)/python -m build --no-isolation --wheel --outdir dist .
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage*

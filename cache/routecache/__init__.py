@@ -1,0 +1,36 @@
+"""routecache: a two-tier cache, in memory and in Redis, whose operators know what it is doing."""
+
+from routecache.errors import (
+    CacheClosedError,
+    CacheError,
+    ConfigurationError,
+    KeyTypeError,
+    LoadTimeoutError,
+    SerializationError,
+    ValueTooLargeError,
+)
+from routecache.manager import BaseCacheManager
+from routecache.policy import Policy
+from routecache.registry import caches, snapshot
+from routecache.routing.cache import RoutingCache, get_routing_cache, reset_routing_cache
+from routecache.routing.settings import RoutingSettings
+from routecache.typing import MISS
+
+__all__ = [
+    "MISS",
+    "BaseCacheManager",
+    "CacheClosedError",
+    "CacheError",
+    "ConfigurationError",
+    "KeyTypeError",
+    "LoadTimeoutError",
+    "Policy",
+    "RoutingCache",
+    "RoutingSettings",
+    "SerializationError",
+    "ValueTooLargeError",
+    "caches",
+    "get_routing_cache",
+    "reset_routing_cache",
+    "snapshot",
+]

@@ -1,0 +1,157 @@
+"""Names: the canonical digest of a request context, and how keys are spelt in Redis."""
+
+import hashlib
+import re
+from typing import Final, Literal, TypeAlias
+
+from xxhash import xxh3_128_hexdigest
+
+from routecache.canonical import encode, is_plain, plain_form
+from routecache.errors import ConfigurationError, KeyTypeError
+
+DigestAlgorithm: TypeAlias = Literal["blake2b", "xxh3"]
+
+# Copying a ready hash object takes 100 ns less than calling the constructor with a digest size.
+_blake2b: Final = hashlib.blake2b(digest_size=16)
+
+
+def digest(context: object, *, algorithm: DigestAlgorithm = "blake2b") -> str:
+    """The canonical digest of `context`: the same for the same content in every process.
+
+    The order of dicts and sets, the hash seed, the platform and the version of Python play no
+    part. Told apart: `1`, `True`, `1.0`, `"1"`, `b"1"`, None and NaN; `0.0` and `-0.0`; int and
+    str dict keys; str that differ by normalisation; the same instant in two time zones.
+
+    Equal, at any depth:
+
+    - a tuple (a namedtuple too) and the list of its items;
+    - a set or frozenset and the list of its elements, sorted as `sorted()` does: numbers, str,
+      bytes or lists of these; elements of several kinds have a fixed order too;
+    - a date, time or datetime and its `isoformat()`, and a UUID and its `str()`;
+    - an Enum member and its value: the text of a text-valued one, the number of a numeric one;
+    - a dataclass, or an object with a `model_dump()` method as pydantic's, and its dict;
+    - bytes, bytearray and memoryview of the same bytes; all NaNs;
+    - an instance of a subclass of str, int, float, dict, list, ... and the plain value it holds.
+
+    Args:
+        context: usually a dict. Integers of any size and str with lone surrogates are fine.
+        algorithm: "blake2b", or for contexts without foreign input "xxh3", which is faster but
+            for which colliding inputs can be constructed.
+
+    Returns:
+        32 lowercase hexadecimal characters, 128 bits.
+
+    Raises:
+        KeyTypeError: something else is inside, a cycle, or more than `MAX_DEPTH` levels; the
+            message names its path, such as `context["user"].session`.
+        ConfigurationError: unknown algorithm.
+
+    Safe for threads, as long as none changes `context` meanwhile.
+    """
+    data = b""
+    if type(context) is dict and is_plain(context.values(), 1):
+        try:
+            data = encode(context)
+        except (TypeError, ValueError, OverflowError):
+            data = b""  # keys other than str, lone surrogates, integers beyond 64 bits
+    if not data:
+        data = encode(plain_form(context))
+    if algorithm == "blake2b":
+        state = _blake2b.copy()
+        state.update(data)
+        return state.hexdigest()
+    if algorithm == "xxh3":
+        return xxh3_128_hexdigest(data)
+    raise ConfigurationError(f"algorithm={algorithm!r} must be 'blake2b' or 'xxh3'")
+
+
+# How keys are spelt in Redis (P is the prefix, braces are literal and hold a cluster's hash tag)
+#
+#   P:v1:{key}      value      P:lease:{key}   lease, on the value's cluster slot
+#   P:tag:<tag>     tag        P:hb:<process>  heartbeat
+#
+# A prefix can hold no brace, so `P:v1:{` begins the values of P and of no other prefix. Keys are
+# joined with `+`, because an f-string formats a str Enum as its name on Python 3.11 and the look-up
+# in L1 compares it as its value.
+
+WIRE_VERSION: Final = 1
+LIVE_VERSIONS: Final = (WIRE_VERSION,)
+"""What a rolling upgrade may have in use at once, and a delete acts on: this version and the
+previous, of which version 1 has none."""
+
+_PREFIX: Final = re.compile(r"[A-Za-z0-9._:-]+")
+_TAG_SPACE: Final = re.compile(r".+:tag(?::|$)")
+
+
+def check_prefix(prefix: object) -> str:
+    """Return `prefix`, or raise ConfigurationError (a ValueError) when it cannot be one.
+
+    Letters, digits, `.`, `_`, `:` and `-`, none of which SCAN reads as a pattern. `P:tag` and
+    `P:tag:...` are refused: their values would look like tags of the cache with the prefix P, and
+    its `clear()` would take them.
+    """
+    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+        raise ConfigurationError(
+            f"cache_prefix {prefix!r} must be one or more of A-Z, a-z, 0-9, '.', '_', ':' and '-'"
+        )
+    if _TAG_SPACE.match(prefix):
+        raise ConfigurationError(
+            f"cache_prefix {prefix!r} must not have a part ':tag': another cache's tags are there"
+        )
+    return prefix
+
+
+def check_key(key: object) -> str:
+    """Return `key`, or raise KeyTypeError (a TypeError) unless it is a non-empty str."""
+    if isinstance(key, str) and key:
+        return key
+    what = "an empty str" if isinstance(key, str) else type(key).__qualname__
+    raise KeyTypeError(f"a cache key must be a non-empty str, not {what}")
+
+
+def value_key(prefix: str, key: str, version: int = WIRE_VERSION) -> str:
+    """Where the value of `key` lies, `P:v1:{key}`."""
+    return value_prefix(prefix, version) + key + "}"
+
+
+def lease_key(prefix: str, key: str) -> str:
+    """Where the lease of `key` lies, `P:lease:{key}`."""
+    return prefix + ":lease:{" + key + "}"
+
+
+def tag_key(prefix: str, tag: str) -> str:
+    """Where the time of the last invalidation of `tag` lies, `P:tag:<tag>`."""
+    return prefix + ":tag:" + tag
+
+
+def heartbeat_key(prefix: str, process: str) -> str:
+    """Where the listener of `process` writes to itself, `P:hb:<process>`."""
+    return prefix + ":hb:" + process
+
+
+def value_prefix(prefix: str, version: int = WIRE_VERSION) -> str:
+    """How all value keys of `prefix` begin and no others, `P:v1:{`: what a listener tracks."""
+    return prefix + ":v" + str(version) + ":{"
+
+
+def key_of(prefix: str, wire_key: str, version: int = WIRE_VERSION) -> str | None:
+    """The key whose `value_key` is `wire_key`, or None when that is no value key of `prefix`."""
+    start = value_prefix(prefix, version)
+    if wire_key.startswith(start) and wire_key.endswith("}"):
+        return wire_key[len(start) : -1] or None
+    return None
+
+
+def value_pattern(prefix: str, version: int = WIRE_VERSION) -> str:
+    """The SCAN MATCH pattern of the values of `prefix` and of no other prefix, `P:v1:{*}`."""
+    return value_prefix(prefix, version) + "*}"
+
+
+def lease_pattern(prefix: str) -> str:
+    """The SCAN MATCH pattern of the leases of `prefix` and of no other prefix, `P:lease:{*}`."""
+    return prefix + ":lease:{*}"
+
+
+def tag_pattern(prefix: str) -> str:
+    """The SCAN MATCH pattern of the tags of `prefix` and of no other prefix, `P:tag:*`."""
+    return prefix + ":tag:*"

@@ -1,0 +1,311 @@
+"""`BaseCacheManager`: the two-tier cache that a program talks to."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from routecache import keys, registry
+from routecache.errors import CacheClosedError, ConfigurationError
+from routecache.local import L1Policy
+from routecache.policy import Policy, check_ttl
+from routecache.remote.sync import SyncRemote
+from routecache.serializers import JsonSerializer
+from routecache.stats import L1_HIT_BOUNDS, CacheSnapshot, stats_for
+from routecache.tiered._core import TieredCore
+from routecache.tiered._sync import SyncTiers
+from routecache.typing import MISS, Remote, Serializer, Timer
+
+if TYPE_CHECKING:
+    import redis
+
+DEFAULT_REDIS_URL = "redis://localhost:6379/0"
+
+
+class BaseCacheManager:
+    """A cache in memory (L1) and in Redis (L2) whose look-ups never fail because of Redis.
+
+    A look-up asks L1, then L2, and then misses; a value found in L2 is kept in L1 for the time
+    it has left there. Writes and deletes go to L2 and then to L1. Without Redis, be it disabled,
+    absent or failing, L1 goes on alone, and L2 is used again by itself when it is back.
+
+    Args:
+        l1_maxsize: entries that L1 holds at most.
+        l1_ttl: seconds that an entry lives in L1 at most; `math.inf` without Redis only.
+        l2_ttl: seconds that an entry lives in Redis.
+        enable_redis: False for a cache in memory only.
+        cache_prefix: what its keys in Redis begin with; `[A-Za-z0-9._:-]+`.
+        name: the cache's name in metrics and statistics; `cache_prefix` unless given.
+        redis_url: `redis://`, `rediss://` or `unix://`; None reads REDIS_URL now, else
+            localhost. Managers of one URL share one connection pool.
+        redis_client: a `redis.Redis` whose address, credentials and TLS options to use instead
+            of a URL. Its own connections are not used (their time-outs cannot bound a call) and
+            it is never closed. Or a Remote, such as `routecache.testing.FakeRemote`.
+        l1_policy: "sieve", whose hits take no lock, or cachetools' "lru" or "lfu".
+        serializer: JSON unless given.
+        policy: time-outs and bounds, see `Policy`.
+        timer: a monotonic clock in seconds, for tests.
+
+    Raises:
+        ConfigurationError: a ValueError that names the argument and what is allowed.
+
+    Safe for threads. A forked child keeps the entries of L1, makes its own connections and counts
+    from zero. Values are shared, not copied: treat what `get` returns as read-only.
+    """
+
+    def __init__(
+        self,
+        l1_maxsize: int = 100,
+        l1_ttl: float = 300,
+        l2_ttl: float = 300,
+        enable_redis: bool = True,
+        cache_prefix: str = "cache",
+        *,
+        name: str | None = None,
+        redis_url: str | None = None,
+        redis_client: "redis.Redis | Remote | None" = None,
+        l1_policy: L1Policy = "sieve",
+        serializer: Serializer | None = None,
+        policy: Policy = Policy(),  # noqa: B008  # frozen, and part of the documented signature
+        timer: Timer = time.monotonic,
+    ) -> None:
+        _check_maxsize(l1_maxsize)
+        keys.check_prefix(cache_prefix)
+        check_ttl(l1_ttl, "l1_ttl", endless=not enable_redis)
+        check_ttl(l2_ttl, "l2_ttl")
+        self.name = cache_prefix if name is None else name
+        stats = stats_for(self.name)
+        self._core = TieredCore(
+            prefix=cache_prefix,
+            stats=stats,
+            l1_maxsize=l1_maxsize,
+            l1_ttl=float(l1_ttl),
+            l2_ttl=float(l2_ttl),
+            l1_policy=l1_policy,
+            serializer=JsonSerializer() if serializer is None else serializer,
+            policy=policy,
+            timer=timer,
+            has_l2=enable_redis,
+        )
+        self._remote = _remote(redis_url, redis_client) if enable_redis else None
+        self._tiers = SyncTiers(self._core, self._remote)
+        # What the hit path reads; see `get`.
+        self._entries = self._core.local.entries
+        self._timer = timer
+        self._thread = stats.cells.local
+        registry.register(self)
+
+    # The body of `get` stands again in `get_or_load`: on the hit path a call costs more than the
+    # look-up. Nothing here may take a lock, allocate or call what can be avoided.
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The key's value, or `default` if no tier holds it; `get(key, MISS)` tells them apart.
+
+        Raises TypeError if `key` is not a non-empty str.
+        """
+        try:
+            entry = self._entries[key]
+        except (KeyError, TypeError):  # an unhashable key is refused below, like any that is no str
+            entry = None
+        if entry is not None:
+            now = self._timer()
+            if now < entry.fresh_until:
+                entry.visited = True
+                cell = self._thread.cell
+                cell.l1_hits = hits = cell.l1_hits + 1
+                if hits >= cell.sample_at:
+                    cell.sample(L1_HIT_BOUNDS, self._timer() - now, "l1_hit")
+                return entry.value
+        value = self._tiers.get(key)
+        return default if value is MISS else value
+
+    def get_or_load(
+        self,
+        key: str,
+        loader: Callable[[], Any],
+        ttl: float | None = None,
+        *,
+        tags: Iterable[str] | Callable[[Any], Iterable[str]] = (),
+    ) -> Any:
+        """The key's value, computed by `loader` and stored if no tier holds it.
+
+        However many threads ask for a key meanwhile, its loader runs once; the others wait, at
+        most `Policy.hard_timeout` seconds. A value that is too large or that was invalidated
+        while it was loaded is returned and not stored.
+
+        Args:
+            loader: gives the value, or MISS for "there is none", which is not stored.
+            ttl: seconds for both tiers, instead of the manager's.
+            tags: names by which `invalidate_tags` finds the entry, or a function of the value.
+
+        Returns:
+            The value, or MISS if the loader said so.
+
+        Raises:
+            Whatever the loader raises, in every caller that waited for it and nobody later;
+            LoadTimeoutError; SerializationError for a value that could not be given back equal.
+        """
+        try:
+            entry = self._entries[key]
+        except (KeyError, TypeError):
+            entry = None
+        if entry is not None:
+            now = self._timer()
+            if now < entry.fresh_until:
+                entry.visited = True
+                cell = self._thread.cell
+                cell.l1_hits = hits = cell.l1_hits + 1
+                if hits >= cell.sample_at:
+                    cell.sample(L1_HIT_BOUNDS, self._timer() - now, "l1_hit")
+                return entry.value
+        return self._tiers.get_or_load(key, loader, ttl, tags)
+
+    def set(
+        self, key: str, value: Any, ttl: float | None = None, *, tags: Iterable[str] = ()
+    ) -> None:
+        """Store `value` in both tiers, as the caller's statement of truth.
+
+        Args:
+            ttl: seconds for both tiers, instead of the manager's.
+            tags: names by which `invalidate_tags` finds the entry.
+
+        Raises:
+            SerializationError: the serializer would not give `value` back equal.
+            ValueTooLargeError: it exceeds `Policy.max_value_bytes`; the key is then deleted.
+            ConfigurationError: `ttl` is not a number of seconds greater than 0.
+        """
+        self._tiers.set_many({key: value}, ttl, tags)
+
+    def delete(self, key: str) -> bool:
+        """Remove the key from both tiers; True if one of them held it."""
+        return self._tiers.delete_many((key,))[0]
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The values of those keys that a tier holds, in one round trip; n keys are n requests."""
+        return self._tiers.get_many(list(keys))
+
+    def set_many(
+        self, mapping: Mapping[str, Any], ttl: float | None = None, *, tags: Iterable[str] = ()
+    ) -> None:
+        """`set` for every item, in one round trip; what cannot be stored raises before any is."""
+        self._tiers.set_many(mapping, ttl, tags)
+
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """Remove the keys from both tiers in one round trip; how many of them a tier held."""
+        return sum(self._tiers.delete_many(list(keys)))
+
+    def invalidate_tags(self, *tags: str) -> None:
+        """Make every entry that carries one of `tags` a miss.
+
+        In L2 and in this process at once; the L1 of other processes keeps its copy until its TTL.
+        """
+        self._tiers.invalidate_tags(tags)
+
+    def clear(self) -> bool:
+        """Remove this cache's entries from both tiers, and no other key of a shared Redis.
+
+        Walks L2 with SCAN, so it may take longer than a look-up. Returns False if L2 failed at
+        it, which is counted too.
+        """
+        return self._tiers.clear()
+
+    def ttl(self, key: str) -> float | None:
+        """Seconds for which a tier will still answer for the key; None if none holds it."""
+        return self._tiers.ttl(key)
+
+    def get_stats(self) -> dict[str, Any]:
+        """Counters of this cache's name and state of this manager, as plain numbers.
+
+        Ratios are shares of all requests, but for `l2_hit_ratio`, a share of those that reached
+        L2; without requests they are 0.0.
+        """
+        s = self.describe(stats_for(self.name).snapshot())
+        hits, asked_l2 = s.l1_hits + s.l2_hits, s.requests - s.l1_hits
+        return {
+            "requests": s.requests,
+            "l1_hits": s.l1_hits,
+            "l2_hits": s.l2_hits,
+            "misses": sum(s.misses.values()),
+            "misses_by_reason": dict(s.misses),
+            "loads": s.loads,
+            "coalesced": s.coalesced,
+            "errors": sum(s.errors.values()),
+            "sets": s.sets,
+            "deletes": s.deletes.get("l1", 0),
+            "evictions": sum(s.evictions.values()),
+            "hit_ratio": hits / s.requests if s.requests else 0.0,
+            "l1_hit_ratio": s.l1_hits / s.requests if s.requests else 0.0,
+            "l2_hit_ratio": s.l2_hits / asked_l2 if asked_l2 else 0.0,
+            "l1_size": len(self),
+            "l1_maxsize": self._core.local.maxsize,
+            "redis_available": self.redis_available,
+        }
+
+    @property
+    def redis_available(self) -> bool:
+        """Whether L2 is enabled and its circuit closed."""
+        return self._remote is not None and self._remote.available
+
+    def describe(self, snapshot: CacheSnapshot) -> CacheSnapshot:
+        """`snapshot` with this manager's gauges added; for exporters."""
+        core = self._core
+        return registry.add_gauges(
+            snapshot,
+            l1_entries=len(self),
+            l1_max_entries=core.local.maxsize,
+            loads_in_flight=core.loads_in_flight,
+            l1_ttl=core.l1_ttl,
+            l2_ttl=core.l2_ttl if core.has_l2 else None,
+            policy=core.local.policy,
+            serializer=core.serializer.name,
+            l2=self._remote.alias if self._remote is not None else None,
+        )
+
+    def close(self) -> None:
+        """Empty L1 and let go of the connections; later calls raise CacheClosedError.
+
+        Entries in Redis stay, and so do the counters. Closing twice does nothing.
+        """
+        registry.unregister(self)
+        self._tiers.close()
+
+    def __len__(self) -> int:
+        """How many unexpired entries L1 holds."""
+        return self._core.local.size(self._timer())
+
+    def __bool__(self) -> bool:
+        """True: an empty cache is still a cache."""
+        return True
+
+    def __enter__(self) -> Self:
+        if self._core.closed:
+            raise CacheClosedError("this cache manager is closed: make a new one")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.name!r} l1={len(self)}/{self._core.local.maxsize} "
+            f"redis={'available' if self.redis_available else 'unavailable'}>"
+        )
+
+
+def _check_maxsize(maxsize: object) -> None:
+    if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
+        raise ConfigurationError(f"l1_maxsize={maxsize!r}: give a number of entries from 1 on")
+
+
+def _remote(url: str | None, client: "redis.Redis | Remote | None") -> Remote:
+    if client is not None and isinstance(client, Remote):
+        return client
+    if client is None and url is None:
+        url = os.environ.get("REDIS_URL") or DEFAULT_REDIS_URL
+    return SyncRemote(url, client)

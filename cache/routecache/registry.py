@@ -1,0 +1,98 @@
+"""Which caches and endpoints live in this process: what exporters enumerate."""
+
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from routecache.stats import CacheSnapshot, EndpointSnapshot, all_stats
+
+
+class Observable(Protocol):
+    """A live manager, as far as a snapshot needs it."""
+
+    @property
+    def name(self) -> str:
+        """The cache name under which it counts."""
+        ...
+
+    def describe(self, snapshot: CacheSnapshot) -> CacheSnapshot:
+        """`snapshot` with this manager's gauges added to it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSnapshot:
+    """All caches and L2 endpoints of this process at one moment."""
+
+    caches: tuple[CacheSnapshot, ...]
+    endpoints: tuple[EndpointSnapshot, ...]
+
+
+_managers: "weakref.WeakValueDictionary[int, Observable]" = weakref.WeakValueDictionary()
+_endpoint_sources: list[Callable[[], Iterable[EndpointSnapshot]]] = []
+
+
+def register(manager: Observable) -> None:
+    """List `manager` for as long as it lives and is not unregistered."""
+    _managers[id(manager)] = manager
+
+
+def unregister(manager: Observable) -> None:
+    """Take a closed manager off the list; its counters stay."""
+    _managers.pop(id(manager), None)
+
+
+def register_endpoints(source: Callable[[], Iterable[EndpointSnapshot]]) -> None:
+    """Add a source of endpoint snapshots, read at every `snapshot()`."""
+    if source not in _endpoint_sources:
+        _endpoint_sources.append(source)
+
+
+def caches() -> tuple[Observable, ...]:
+    """The live managers, weakly held, by name."""
+    # valuerefs() copies the references in one step, so that a manager made meanwhile in another
+    # thread cannot break the iteration.
+    alive = [manager for ref in _managers.valuerefs() if (manager := ref()) is not None]
+    return tuple(sorted(alive, key=lambda manager: manager.name))
+
+
+def snapshot() -> ProcessSnapshot:
+    """Read every counter and gauge of this process; safe in any thread, never blocks a look-up.
+
+    Counters belong to the cache name and outlive its managers; the gauges of live managers of
+    one name add up.
+    """
+    found = {stats.name: stats.snapshot() for stats in all_stats()}
+    for manager in caches():
+        if manager.name in found:  # else it was made a moment ago
+            found[manager.name] = manager.describe(found[manager.name])
+    endpoints = tuple(e for source in _endpoint_sources for e in source())
+    return ProcessSnapshot(tuple(found.values()), endpoints)
+
+
+def add_gauges(
+    snapshot: CacheSnapshot,
+    *,
+    l1_entries: int,
+    l1_max_entries: int,
+    loads_in_flight: int,
+    l1_ttl: float,
+    l2_ttl: float | None,
+    policy: str,
+    serializer: str,
+    l2: str | None,
+) -> CacheSnapshot:
+    """`snapshot` with one manager's gauges added: sizes sum, TTLs take the larger."""
+    ttls = [ttl for ttl in (snapshot.l2_ttl, l2_ttl) if ttl is not None]
+    return replace(
+        snapshot,
+        l1_entries=snapshot.l1_entries + l1_entries,
+        l1_max_entries=snapshot.l1_max_entries + l1_max_entries,
+        loads_in_flight=snapshot.loads_in_flight + loads_in_flight,
+        l1_ttl=max(snapshot.l1_ttl, l1_ttl),
+        l2_ttl=max(ttls, default=None),
+        policy=policy,
+        serializer=serializer,
+        l2=l2,
+    )

@@ -1,0 +1,214 @@
+"""A bounded pool of redis-py connections whose callers wait at most until their own deadline.
+
+redis-py's pools connect in the caller's thread, where a DNS look-up cannot be interrupted, and
+raise MaxConnectionsError when they are exhausted. Here connecting (DNS, TCP, TLS, AUTH, SELECT)
+happens in short-lived daemon threads, a few at a time; a caller takes an idle connection or waits,
+for a connection given back or for a new one, until its deadline. A failed attempt wakes the
+waiters at once, so that a refused port costs microseconds and only a silent one costs the time-out.
+
+Connections are used directly instead of through `redis.Redis`: one GET of 200 B takes 38 µs
+against 76 µs (bench/bench_l2.py).
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from routecache import forking
+from routecache.errors import RemoteError
+from routecache.remote.translate import translate
+from routecache.stats import EndpointStats
+
+_MAX_CONNECTING = 4
+# An idle connection older than this is asked whether the server has closed it meanwhile.
+_TRUSTED_IDLE = 1.0
+
+
+class Connection(Protocol):
+    """What the pool needs of a redis-py connection with DeadlineConnection mixed in."""
+
+    idle_since: float
+
+    def set_deadline(self, deadline: float) -> None:
+        """Bound all I/O until the next call by `deadline`, in seconds of `time.monotonic`."""
+        ...
+
+    def connect(self) -> None:
+        """Connect and shake hands."""
+        ...
+
+    def disconnect(self) -> None:
+        """Close the socket."""
+        ...
+
+    def can_read(self, timeout: float = 0) -> bool:
+        """Whether there is something to read; raises if the server has closed."""
+        ...
+
+    def pack_commands(self, commands: object) -> list[bytes]:
+        """Several commands in RESP."""
+        ...
+
+    def send_command(self, *args: object) -> None:
+        """Send one command."""
+        ...
+
+    def send_packed_command(self, command: object) -> None:
+        """Send what `pack_commands` gave."""
+        ...
+
+    def read_response(self) -> Any:
+        """Read one reply; raises what the server answered as an error."""
+        ...
+
+
+class Pool:
+    """Up to `max_connections` connections of one endpoint, made by `make`.
+
+    `connect_timeout` seconds bound the whole of one attempt to connect, but for the DNS look-up,
+    which only a background thread waits for. Safe for threads; a forked child starts empty and
+    leaves its parent's sockets alone.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Connection],
+        max_connections: int,
+        connect_timeout: float,
+        stats: EndpointStats,
+    ) -> None:
+        self.max_connections = max_connections
+        self._make = make
+        self._connect_timeout = connect_timeout
+        self._stats = stats
+        self._start()
+        forking.reset_in_child(self)
+
+    def _start(self) -> None:
+        self._cond = threading.Condition()
+        self._idle: list[Connection] = []
+        self._made = 0
+        self._connecting = 0
+        self._waiting = 0
+        self._failures = 0
+        self._last_failure = RemoteError("connection")
+        self._closed = False
+
+    def reset_after_fork(self) -> None:
+        """Start empty in a forked child."""
+        # redis-py's connections close without a shutdown in any process but their own.
+        self._start()
+
+    def acquire(self, deadline: float) -> Connection:
+        """A connection for the caller alone, given back by `release` or `discard`.
+
+        Raises RemoteError: "pool" if all connections are in use until `deadline` (monotonic
+        seconds), "timeout" if none could be made by then, or the kind of failure to connect.
+        """
+        while True:
+            with self._cond:
+                connection = self._idle.pop() if self._idle else self._wait(deadline)
+            if time.monotonic() - connection.idle_since < _TRUSTED_IDLE or _usable(connection):
+                connection.set_deadline(deadline)
+                return connection
+            self.discard(connection)
+
+    def _wait(self, deadline: float) -> Connection:
+        started = time.monotonic()
+        failures = self._failures
+        self._waiting += 1
+        try:
+            while True:
+                if self._closed:
+                    raise RemoteError("connection")
+                if self._idle:
+                    return self._idle.pop()
+                if self._failures != failures:
+                    raise RemoteError(self._last_failure.kind)
+                self._connect_more()
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise RemoteError("timeout" if self._connecting else "pool")
+                self._cond.wait(left)
+        finally:
+            self._waiting -= 1
+            self._stats.waited(time.monotonic() - started)
+
+    def _connect_more(self) -> None:
+        while (
+            self._connecting < min(self._waiting, _MAX_CONNECTING)
+            and self._made < self.max_connections
+        ):
+            self._connecting += 1
+            self._made += 1
+            threading.Thread(target=self._connect, name="routecache-connect", daemon=True).start()
+
+    def _connect(self) -> None:
+        connection = self._make()
+        connection.set_deadline(time.monotonic() + self._connect_timeout)
+        failure: RemoteError | None = None
+        try:
+            connection.connect()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the waiters must learn of it
+            failure = translate(error)
+        connection.idle_since = time.monotonic()
+        with self._cond:
+            self._connecting -= 1
+            if failure is not None or self._closed:
+                self._made -= 1
+            if failure is not None:
+                self._failures += 1
+                self._last_failure = failure
+            elif not self._closed:
+                self._idle.append(connection)
+            self._cond.notify_all()
+            unwanted = failure is not None or self._closed
+        if unwanted:
+            connection.disconnect()
+
+    def release(self, connection: Connection) -> None:
+        """Give back a connection whose replies have all been read."""
+        connection.idle_since = time.monotonic()
+        with self._cond:
+            if not self._closed:
+                self._idle.append(connection)
+                if self._waiting:
+                    self._cond.notify()
+                return
+        self.discard(connection)
+
+    def discard(self, connection: Connection) -> None:
+        """Give back a connection in an unknown state; it is closed and never used again."""
+        connection.disconnect()
+        with self._cond:
+            self._made -= 1
+            if self._waiting:
+                self._cond.notify()
+
+    def drop_idle(self) -> None:
+        """Close the idle connections: one of their kind has just turned out to be dead."""
+        with self._cond:
+            idle, self._idle = self._idle, []
+            self._made -= len(idle)
+        for connection in idle:
+            connection.disconnect()
+
+    def counts(self) -> tuple[int, int]:
+        """How many connections are in use and how many are idle."""
+        with self._cond:
+            return self._made - self._connecting - len(self._idle), len(self._idle)
+
+    def close(self) -> None:
+        """Close idle connections now and those in use when they are given back."""
+        with self._cond:
+            self._closed = True
+            self._cond.notify_all()
+        self.drop_idle()
+
+
+def _usable(connection: Connection) -> bool:
+    try:
+        return not connection.can_read(0)  # readable while nothing was asked: end of file or worse
+    except Exception:  # noqa: BLE001  # any trouble while asking is the answer
+        return False

@@ -1,0 +1,1 @@
+"""The caches of an LLM router: provider status, model selection, fallback chain, tool name."""

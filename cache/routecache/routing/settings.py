@@ -1,0 +1,85 @@
+"""`RoutingSettings`: what a `RoutingCache` reads from the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from routecache.errors import ConfigurationError
+from routecache.manager import DEFAULT_REDIS_URL
+from routecache.policy import check_ttl
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    """Life times in seconds and where Redis is. Immutable.
+
+    provider_ttl, model_ttl, fallback_ttl: seconds that an entry of that cache lives.
+    enable_redis: False for caches in memory only.
+    redis_url: where L2 is; it may hold a password and is never logged.
+
+    Raises ConfigurationError for a life time that is not a number of seconds greater than 0.
+    """
+
+    provider_ttl: float = 300
+    model_ttl: float = 180
+    fallback_ttl: float = 600
+    enable_redis: bool = True
+    redis_url: str = DEFAULT_REDIS_URL
+
+    def __post_init__(self) -> None:
+        for name in ("provider_ttl", "model_ttl", "fallback_ttl"):
+            check_ttl(getattr(self, name), name)
+
+    def __repr__(self) -> str:
+        return (
+            f"RoutingSettings(provider_ttl={self.provider_ttl}, model_ttl={self.model_ttl}, "
+            f"fallback_ttl={self.fallback_ttl}, enable_redis={self.enable_redis}, redis_url=...)"
+        )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "RoutingSettings":
+        """Read the settings from `environ`, by default `os.environ`, now.
+
+        ROUTING_CACHE_PROVIDER_TTL_SECS (300), ROUTING_CACHE_MODEL_TTL_SECS (180),
+        ROUTING_CACHE_FALLBACK_TTL_SECS (600), ROUTING_CACHE_ENABLE_REDIS (true) and REDIS_URL
+        (redis://localhost:6379/0); an unset or empty variable means its default.
+
+        Raises:
+            ConfigurationError: names the variable, its value and what is allowed.
+        """
+        env = os.environ if environ is None else environ
+        return cls(
+            provider_ttl=_seconds(env, "ROUTING_CACHE_PROVIDER_TTL_SECS", 300),
+            model_ttl=_seconds(env, "ROUTING_CACHE_MODEL_TTL_SECS", 180),
+            fallback_ttl=_seconds(env, "ROUTING_CACHE_FALLBACK_TTL_SECS", 600),
+            enable_redis=_flag(env, "ROUTING_CACHE_ENABLE_REDIS", True),
+            redis_url=env.get("REDIS_URL") or DEFAULT_REDIS_URL,
+        )
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        return check_ttl(float(text), name)
+    except ValueError:
+        raise ConfigurationError(
+            f"{name}={text!r} is not a time to live: give a number of seconds greater than 0, "
+            f"such as {default}"
+        ) from None
+
+
+def _flag(env: Mapping[str, str], name: str, default: bool) -> bool:
+    text = env.get(name, "").strip().lower()
+    if not text:
+        return default
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise ConfigurationError(
+        f"{name}={text!r} is not a switch: give one of "
+        f"{', '.join(sorted(_TRUE))} or {', '.join(sorted(_FALSE))}"
+    )

@@ -1,0 +1,187 @@
+"""What is counted for a cache and for an L2 endpoint, and the frozen snapshots that leave here.
+
+Nothing in this package knows an exporter: counters flow out through `CacheStats.snapshot()` and
+`EndpointStats.snapshot()` only. One field is the source of each number and the rest is derived
+from the same snapshot, so that the books balance in every snapshot by construction:
+
+    requests = l1_hits + l2_hits + sum(misses)        l1_misses = requests - l1_hits
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from routecache import forking
+from routecache.cells import Cell, Cells, CounterKey, HistogramSnapshot
+
+# Upper bounds in seconds; each SLO threshold is one of them.
+L1_HIT_BOUNDS = (1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 1e-5, 1e-4, 1e-3)
+REQUEST_BOUNDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0)
+L2_BOUNDS = (5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.5)
+LOAD_BOUNDS = (1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+# Bytes.
+SIZE_BOUNDS = tuple(float(4**n) for n in range(3, 11))  # 64 B to 1 MiB
+
+
+def _group(counts: Mapping[CounterKey, int], family: str) -> dict[CounterKey, int]:
+    return {key[1:]: n for key, n in counts.items() if key[0] == family}
+
+
+def _single(counts: Mapping[CounterKey, int], family: str) -> Mapping[str, int]:
+    return MappingProxyType({key[0]: n for key, n in _group(counts, family).items()})
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSnapshot:
+    """All counters of one cache name, read at one moment; the gauges sum over its live managers.
+
+    Keys of the mappings are label values in the order of METRICS: `misses` and `l1_misses` by
+    reason, `errors` by (tier, operation, error), `evictions` and `removals` by (tier, reason),
+    `writes` and `deletes` by tier, `load_failures` by error, `request_duration` by outcome.
+    Durations are seconds, sizes bytes. What was never counted is absent.
+    """
+
+    name: str
+    start_timestamp: float
+    l1_hits: int
+    l2_hits: int
+    misses: Mapping[str, int]
+    l1_misses: Mapping[str, int]
+    errors: Mapping[tuple[str, ...], int]
+    writes: Mapping[str, int]
+    deletes: Mapping[str, int]
+    evictions: Mapping[tuple[str, ...], int]
+    removals: Mapping[tuple[str, ...], int]
+    sets: int
+    loads: int
+    load_failures: Mapping[str, int]
+    coalesced: int
+    l1_hit_duration: HistogramSnapshot
+    request_duration: Mapping[str, HistogramSnapshot]
+    load_duration: HistogramSnapshot
+    value_size: HistogramSnapshot
+    l1_entries: int = 0
+    l1_max_entries: int = 0
+    loads_in_flight: int = 0
+    l1_ttl: float = 0.0
+    l2_ttl: float | None = None
+    policy: str = ""
+    serializer: str = ""
+    l2: str | None = None
+
+    @property
+    def requests(self) -> int:
+        """Look-ups asked; a batch of n counts n."""
+        return self.l1_hits + self.l2_hits + sum(self.misses.values())
+
+
+class CacheStats:
+    """The counters of one cache name. They outlive the managers and the threads that count.
+
+    Safe for threads; a forked child starts at zero.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.start_timestamp = time.time()
+        self.cells = Cells()
+        forking.reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Start anew in a forked child; the cells reset themselves."""
+        self.start_timestamp = time.time()
+
+    def snapshot(self) -> CacheSnapshot:
+        """Sum over all threads; the gauges are left at their defaults."""
+        total = self.cells.total()
+        return CacheSnapshot(
+            name=self.name,
+            start_timestamp=self.start_timestamp,
+            l1_hits=total.l1_hits,
+            l2_hits=total.counts.get(("l2_hits",), 0),
+            misses=_single(total.counts, "misses"),
+            l1_misses=_single(total.counts, "l1_misses"),
+            errors=MappingProxyType(_group(total.counts, "errors")),
+            writes=_single(total.counts, "writes"),
+            deletes=_single(total.counts, "deletes"),
+            evictions=MappingProxyType(_group(total.counts, "evictions")),
+            removals=MappingProxyType(_group(total.counts, "removals")),
+            sets=total.counts.get(("sets",), 0),
+            loads=total.counts.get(("loads",), 0),
+            load_failures=_single(total.counts, "load_failures"),
+            coalesced=total.counts.get(("coalesced",), 0),
+            l1_hit_duration=_histogram(total, L1_HIT_BOUNDS, "l1_hit"),
+            request_duration=_histograms(total, "request"),
+            load_duration=_histogram(total, LOAD_BOUNDS, "load"),
+            value_size=_histogram(total, SIZE_BOUNDS, "value_size"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSnapshot:
+    """The state of one L2 endpoint of this process, known by a bounded alias, never by its host.
+
+    `circuit` is closed, open or half_open; `operation_duration` is by operation, in seconds,
+    failed attempts included; `connection_wait` is the total seconds that calls waited for a
+    connection.
+    """
+
+    alias: str
+    circuit: str
+    operation_duration: Mapping[str, HistogramSnapshot]
+    connections_in_use: int
+    connections_idle: int
+    max_connections: int
+    connection_wait: float
+
+
+class EndpointStats:
+    """The latency of the L2 operations of one endpoint, shared by its managers."""
+
+    def __init__(self) -> None:
+        self.cells = Cells()
+
+    def observe(self, operation: str, seconds: float) -> None:
+        """Record one attempt of `operation`, failed or not."""
+        with self.cells.recording() as cell:
+            cell.observe(L2_BOUNDS, seconds, "l2", operation)
+
+    def waited(self, seconds: float) -> None:
+        """Record that a call waited `seconds` for a connection."""
+        with self.cells.recording() as cell:
+            cell.observe((), seconds, "wait")
+
+    def operation_duration(self) -> Mapping[str, HistogramSnapshot]:
+        """Latency by operation, over all threads."""
+        return _histograms(self.cells.total(), "l2")
+
+    def connection_wait(self) -> float:
+        """Total seconds that calls waited for a connection."""
+        return _histogram(self.cells.total(), (), "wait").sum
+
+
+def _histogram(total: Cell, bounds: tuple[float, ...], *key: str) -> HistogramSnapshot:
+    histogram = total.histograms.get(key)
+    if histogram is None:
+        return HistogramSnapshot(bounds, (0,) * (len(bounds) + 1), 0.0)
+    return histogram.freeze()
+
+
+def _histograms(total: Cell, family: str) -> Mapping[str, HistogramSnapshot]:
+    return MappingProxyType(
+        {key[1]: h.freeze() for key, h in total.histograms.items() if key[0] == family}
+    )
+
+
+_stats: dict[str, CacheStats] = {}
+
+
+def stats_for(name: str) -> CacheStats:
+    """The process-wide counters of the cache called `name`, made on first use."""
+    return _stats.get(name) or _stats.setdefault(name, CacheStats(name))
+
+
+def all_stats() -> tuple[CacheStats, ...]:
+    """The counters of every cache name that this process ever used, in order of first use."""
+    return tuple(_stats.values())

@@ -1,0 +1,88 @@
+"""The books of one cache: every count that is not an L1 hit of the hit path goes through here.
+
+A look-up is entered once, when it ends, and all that belongs to it in one step under the cell's
+lock. So in every snapshot, taken at any moment:
+
+    requests = hits{l1} + hits{l2} + sum of misses by reason
+    requests = hits{l1} + sum of l1_misses by reason
+    hits{l2} = request_duration{l2_hit};   sum of misses = request_duration{load, miss, error}
+"""
+
+from routecache.stats import LOAD_BOUNDS, REQUEST_BOUNDS, SIZE_BOUNDS, CacheStats
+from routecache.typing import L1MissReason, MissReason, Operation, Outcome, Tier
+
+
+class Books:
+    """Enters events into the calling thread's cell of `stats`. Safe for threads."""
+
+    def __init__(self, stats: CacheStats) -> None:
+        self.stats = stats
+        self._cells = stats.cells
+
+    def l1_hit(self) -> None:
+        """A look-up that was answered by L1 off the hit path."""
+        self._cells.local.cell.l1_hits += 1
+
+    def l2_hit(self, l1_reason: L1MissReason, seconds: float) -> None:
+        """A look-up that L2 answered."""
+        with self._cells.recording() as cell:
+            cell.add("l2_hits")
+            cell.add("l1_misses", l1_reason)
+            cell.observe(REQUEST_BOUNDS, seconds, "request", "l2_hit")
+
+    def miss(
+        self,
+        l1_reason: L1MissReason,
+        reason: MissReason,
+        outcome: Outcome,
+        seconds: float,
+        *,
+        coalesced: bool = False,
+    ) -> None:
+        """A look-up that no tier answered; `outcome` is load, miss or error."""
+        with self._cells.recording() as cell:
+            cell.add("misses", reason)
+            cell.add("l1_misses", l1_reason)
+            cell.observe(REQUEST_BOUNDS, seconds, "request", outcome)
+            if coalesced:
+                cell.add("coalesced")
+
+    def load(self, seconds: float, failure: str | None = None) -> None:
+        """A loader that ran, and why it failed if it did."""
+        with self._cells.recording() as cell:
+            cell.add("loads")
+            cell.observe(LOAD_BOUNDS, seconds, "load")
+            if failure is not None:
+                cell.add("load_failures", failure)
+
+    def error(self, tier: Tier, operation: Operation, kind: str) -> None:
+        """A command or a conversion that failed."""
+        with self._cells.recording() as cell:
+            cell.add("errors", tier, operation, kind)
+
+    def set(self, payload_bytes: int) -> None:
+        """A call of `set` or a fill by a load, with its encoded size."""
+        with self._cells.recording() as cell:
+            cell.add("sets")
+            cell.observe(SIZE_BOUNDS, payload_bytes, "value_size")
+
+    def write(self, tier: Tier) -> None:
+        """An entry stored in `tier`."""
+        with self._cells.recording() as cell:
+            cell.add("writes", tier)
+
+    def delete(self, tier: Tier) -> None:
+        """A delete that reached `tier`, whether or not it held the key."""
+        with self._cells.recording() as cell:
+            cell.add("deletes", tier)
+
+    def evicted(self, reason: str) -> None:
+        """An entry that left L1 by itself: size or expired."""
+        with self._cells.recording() as cell:
+            cell.add("evictions", "l1", reason)
+
+    def removed(self, tier: Tier, reason: str, n: int = 1) -> None:
+        """Entries that were taken out: invalidated, cleared or health."""
+        if n:
+            with self._cells.recording() as cell:
+                cell.add("removals", tier, reason, n=n)

@@ -1,0 +1,82 @@
+"""What every suite shares: which servers are there, real Redis servers, and balanced books."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from routecache import snapshot
+
+from tests.servers import RedisServer
+
+# How to bring the programs that suites may need, by the names that Debian gives them.
+BRING = (
+    "sudo apt-get install -y redis-server prometheus prometheus-alertmanager "
+    "prometheus-redis-exporter chromium"
+)
+_left_out: dict[str, set[str]] = {}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests whose programs are missing; in CI that is an error."""
+    kept, dropped = [], []
+    for item in items:
+        needs = [name for mark in item.iter_markers("needs") for name in mark.args]
+        missing = {name for name in needs if shutil.which(name) is None}
+        if missing:
+            suite = item.nodeid.partition("::")[0]
+            _left_out.setdefault(suite, set()).update(missing)
+            dropped.append(item)
+        else:
+            kept.append(item)
+    if dropped and os.environ.get("CI"):
+        raise pytest.UsageError(f"missing in CI: {_left_out}; bring them with: {BRING}")
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name the suites that were left out, and the one command that brings them."""
+    if _left_out:
+        terminalreporter.section("left out")
+        for suite, missing in sorted(_left_out.items()):
+            terminalreporter.write_line(f"{suite}: needs {', '.join(sorted(missing))}")
+        terminalreporter.write_line(f"bring them with: {BRING}")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A skipped test fails a run in CI."""
+    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def books_balance() -> Iterator[None]:
+    """After every test, in every cache of the process, the counts agree with each other."""
+    yield
+    for cache in snapshot().caches:
+        misses = sum(cache.misses.values())
+        outcomes = {name: h.count for name, h in cache.request_duration.items()}
+        assert cache.requests == cache.l1_hits + sum(cache.l1_misses.values()), cache
+        assert cache.l2_hits == outcomes.get("l2_hit", 0), cache
+        assert misses == sum(outcomes.get(o, 0) for o in ("load", "miss", "error")), cache
+        assert cache.l1_hit_duration.count <= cache.l1_hits, cache
+        assert 0 <= cache.l1_entries <= cache.l1_max_entries or not cache.l1_max_entries, cache
+        assert cache.loads == cache.load_duration.count, cache
+        assert cache.loads_in_flight == 0, cache
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RedisServer]:
+    """One real Redis or Valkey for all tests that leave it running; use a prefix of your own."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A real Redis or Valkey of the test's own, to stop and start; it keeps its data on disk."""
+    with RedisServer() as server:
+        yield server
