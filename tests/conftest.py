@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from routecache import snapshot
 
+from routecache import snapshot
 from tests.servers import RedisServer
 
 # How to bring the programs that suites may need, by the names that Debian gives them.

@@ -21,6 +21,7 @@ from typing import Literal, TypeAlias
 
 import cachetools
 
+from routecache import forking
 from routecache.errors import ConfigurationError
 from routecache.sieve import SieveCache, SieveNode
 from routecache.typing import L1MissReason
@@ -86,16 +87,16 @@ class _LFU(cachetools.LFUCache[str, Entry]):
 class _Locked(Mapping[str, Entry]):
     """A cachetools cache whose reads reorder, behind the tier's lock."""
 
-    def __init__(self, cache: "cachetools.Cache[str, Entry]", lock: threading.RLock) -> None:
+    def __init__(self, cache: "cachetools.Cache[str, Entry]", tier: "LocalTier") -> None:
         self._cache = cache
-        self._lock = lock
+        self._tier = tier
 
     def __getitem__(self, key: str) -> Entry:
-        with self._lock:
+        with self._tier.lock:
             return self._cache[key]
 
     def __iter__(self) -> Iterator[str]:
-        with self._lock:
+        with self._tier.lock:
             return iter(list(self._cache))
 
     def __len__(self) -> int:
@@ -114,6 +115,7 @@ class LocalTier:
         self.maxsize = maxsize
         self.policy = policy
         self.lock = threading.RLock()
+        forking.keep_whole(self)
         self._count_eviction = evicted
         self._deadlines: list[Entry] = []
         self._ghosts: OrderedDict[int, tuple[float, L1MissReason]] = OrderedDict()
@@ -125,7 +127,7 @@ class LocalTier:
             self._cache, self.entries = sieve, sieve.nodes
         elif policy in ("lru", "lfu"):
             self._cache = (_LRU if policy == "lru" else _LFU)(maxsize, self._evicted_by_size)
-            self.entries = _Locked(self._cache, self.lock)
+            self.entries = _Locked(self._cache, self)
         else:
             raise ConfigurationError(f"l1_policy={policy!r} is not one of 'sieve', 'lru' and 'lfu'")
 

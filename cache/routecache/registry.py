@@ -94,5 +94,5 @@ def add_gauges(
         l2_ttl=max(ttls, default=None),
         policy=policy,
         serializer=serializer,
-        l2=l2,
+        l2=l2 or snapshot.l2,
     )

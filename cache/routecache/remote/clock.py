@@ -6,7 +6,6 @@ the server's clock against our monotonic clock lies between `server - received` 
 what is uncertain makes an entry older, never younger.
 """
 
-import threading
 import time
 
 
@@ -17,7 +16,7 @@ class ServerClock:
     MAX_AGE = 30.0
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Assigned in one step; a step lost between two threads leaves older bounds, still valid.
         self._offsets: tuple[float, float] | None = None
         self._learnt_at = float("-inf")
 
@@ -32,17 +31,16 @@ class ServerClock:
 
     def learn(self, sent: float, received: float, server_us: int) -> None:
         """Take in a reply to TIME; `sent` and `received` are monotonic seconds around it."""
-        with self._lock:
-            server = server_us / 1e6
-            self._offsets = (server - received, server - sent)
-            self._learnt_at = received
+        server = server_us / 1e6
+        self._offsets = (server - received, server - sent)
+        self._learnt_at = received
 
     def at_least(self, received: float, server_us: int) -> None:
         """The server's clock had reached `server_us` before `received` (monotonic seconds)."""
-        with self._lock:
-            if self._offsets is not None:
-                low = max(self._offsets[0], server_us / 1e6 - received)
-                self._offsets = (low, max(low, self._offsets[1]))
+        offsets = self._offsets
+        if offsets is not None:
+            low = max(offsets[0], server_us / 1e6 - received)
+            self._offsets = (low, max(low, offsets[1]))
 
     def earliest(self) -> int:
         """The earliest that the server's time can be now, in microseconds."""

@@ -1,6 +1,5 @@
 """One L2 endpoint of this process: pool, circuit breaker, clock and counters, shared per URL."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -32,6 +31,10 @@ _OURS = (
 )
 
 
+# By alias, so that no counter falls when the last manager of an endpoint goes and another comes.
+_stats: dict[str, EndpointStats] = {}
+
+
 class Endpoint:
     """A Redis or Valkey server as this process knows it. Safe for threads."""
 
@@ -40,7 +43,7 @@ class Endpoint:
     ) -> None:
         self.alias = alias
         self.users = 0
-        self.stats = EndpointStats()
+        self.stats = _stats.setdefault(alias, EndpointStats())
         self.clock = ServerClock()
         self.breaker = CircuitBreaker(time.monotonic)
         self._connection_class = with_deadline(connection_class)
@@ -90,13 +93,9 @@ class _Endpoints:
     """The endpoints in use, by what they connect to."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = forking.RenewedLock()
         self._by_target: dict[object, Endpoint] = {}
         self._aliases = 0
-        forking.reset_in_child(self)
-
-    def reset_after_fork(self) -> None:
-        self._lock = threading.Lock()
 
     def acquire(self, target: object, make: Callable[[str], Endpoint]) -> Endpoint:
         with self._lock:

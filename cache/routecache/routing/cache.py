@@ -2,11 +2,11 @@
 
 import logging
 import math
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
+from routecache import forking
 from routecache.keys import check_key, digest
 from routecache.manager import BaseCacheManager
 from routecache.routing.health import HealthReport, Invalidation, InvalidationHook
@@ -63,7 +63,7 @@ class RoutingCache:
             name="tool",
             l1_policy="lru",
         )
-        self._lock = threading.Lock()
+        self._lock = forking.RenewedLock()
         self._health: dict[str, HealthReport] = {}
         self._hooks: list[InvalidationHook] = []
 
@@ -285,7 +285,7 @@ def _tags_of(providers: Providers, value: Any) -> tuple[str, ...]:
 
 
 _singleton: RoutingCache | None = None
-_singleton_lock = threading.Lock()
+_singleton_lock = forking.RenewedLock()
 
 
 def get_routing_cache() -> RoutingCache:

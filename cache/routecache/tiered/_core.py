@@ -12,7 +12,7 @@ are microseconds of the Redis server's clock.
 import random
 from collections.abc import Sequence
 
-from routecache import keys
+from routecache import forking, keys
 from routecache.errors import (
     CacheClosedError,
     ConfigurationError,
@@ -58,6 +58,12 @@ class TieredCore:
         self.closed = False
         self._fences = Fences()
         self._tag_times = TagTimes()
+        forking.reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Forget what other threads of the parent were reading, loading and writing."""
+        self._fences = Fences()
+        self.loads_in_flight = 0
 
     # Look-ups
 
@@ -339,7 +345,7 @@ class TieredCore:
     def end_load(self, began: float, error: BaseException | None = None) -> None:
         """A loader returned, or raised `error`."""
         with self.local.lock:
-            self.loads_in_flight -= 1
+            self.loads_in_flight = max(0, self.loads_in_flight - 1)  # 0 if forked in a loader
         if error is None:
             failure = None
         elif isinstance(error, TimeoutError):

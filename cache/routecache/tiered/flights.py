@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from routecache import forking
 from routecache.typing import MissReason
 
 FlightOutcome: TypeAlias = Literal["l1_hit", "l2_hit", "load", "abandoned"]
@@ -40,8 +41,9 @@ class Flights:
     """The flights of one cache; bounded by the calls in flight. Safe for threads and tasks."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = forking.RenewedLock()
         self._flying: dict[str, Flight] = {}
+        forking.reset_in_child(self)
 
     def join(self, key: str) -> tuple[Flight, bool]:
         """The key's flight, and whether the caller leads it and owes it an end."""
@@ -70,6 +72,10 @@ class Flights:
         with self._lock:
             if flight is None or self._flying.get(key) is flight:
                 self._flying.pop(key, None)
+
+    def reset_after_fork(self) -> None:
+        """Forget the flights of the parent: their leaders do not exist in a forked child."""
+        self._flying = {}
 
     def detach_all(self) -> None:
         """Detach every flight."""

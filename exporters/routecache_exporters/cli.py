@@ -1,0 +1,68 @@
+"""The `routecache` command."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from typing import NoReturn
+
+from routecache.errors import ConfigurationError
+from routecache_exporters.demo import command as demo
+from routecache_exporters.replay import command as replay
+from routecache_exporters.usage import Commands, UsageError
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line instead of printing the whole usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Args:
+        argv: the arguments after the program's name; None takes the process's own.
+
+    Returns:
+        The exit code: 0 for success, 1 when a look-up raised or answered wrong, 2 for a mistake
+        in the command line, the environment or the log, 128 + n when signal n ended a replay.
+    """
+    try:
+        args = _parser().parse_args(argv)
+        code: int = args.run(args)
+    except (UsageError, ConfigurationError) as error:
+        print(f"routecache: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Whoever read the output left, for example `head`. Python would complain at exit once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="routecache", description="A two-tier cache for LLM routers: see it work.",
+        allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"routecache {_version()}")
+    commands: Commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+    replay.add_command(commands)
+    demo.add_command(commands)
+    return parser
+
+
+def _version() -> str:
+    try:
+        return metadata.version("routecache")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""The Prometheus collector: one snapshot per scrape, turned into metric families.
+
+Nothing is counted here and nothing happens between scrapes, so an idle exporter costs the cache
+nothing. A collector must not raise, or the whole scrape is lost, the program's own metrics with
+it. So each piece (reading the snapshot, each cache, each endpoint) is complete or left out: a
+missing series is a gap that rate() and increase() bridge, whereas half a cache would break the
+books, and a sum without one of its parts would look like a counter reset. What is left out shows
+in `collect_success`.
+
+The families carry no creation time, so no `_created` series are exported, whatever
+`prometheus_client.enable_created_metrics()` says.
+"""
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client.core import (
+    REGISTRY,
+    CollectorRegistry,
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from routecache import registry as caches
+from routecache.cells import HistogramSnapshot
+from routecache.errors import ConfigurationError
+from routecache.registry import ProcessSnapshot
+from routecache.typing import Timer
+from routecache_exporters.bounds import DEFAULT_LIMIT, LabelBounds
+from routecache_exporters.build import build_info
+from routecache_exporters.catalog import METRICS, Metric
+from routecache_exporters.rows import Value, cache_rows, endpoint_rows
+from routecache_exporters.scrape import Scrape
+
+DEFAULT_MAX_CACHES: Final = 64
+
+_log = logging.getLogger("routecache.exporters")
+
+
+class RoutecacheCollector(Collector):
+    """Exports all caches and L2 endpoints of this process.
+
+    snapshot: where the numbers come from; called once per scrape.
+    max_caches: how many cache names get their own `cache` label, first come, first served; all
+        further ones add up under `other`.
+    timer: a monotonic clock in seconds, for `collect_duration_seconds`.
+
+    Safe for threads; scrapes may overlap. Raises ConfigurationError if `max_caches` is below 1.
+    Most programs want `register()` instead of this constructor.
+    """
+
+    def __init__(
+        self,
+        snapshot: Callable[[], ProcessSnapshot] = caches.snapshot,
+        *,
+        max_caches: int = DEFAULT_MAX_CACHES,
+        timer: Timer = time.perf_counter,
+    ) -> None:
+        if max_caches < 1:
+            raise ConfigurationError(f"max_caches={max_caches!r}: give a number of at least 1")
+        self.max_caches = max_caches
+        self._snapshot = snapshot
+        self._timer = timer
+        self._bounds = LabelBounds({"cache": max_caches, "l2": DEFAULT_LIMIT})
+        self._build = build_info()
+        self._failures: Mapping[str, str] = {}
+
+    def describe(self) -> Iterable[Family]:
+        """All families without samples, from which a registry learns the names."""
+        return [_family(metric, {}) for metric in METRICS]
+
+    def collect(self) -> Iterable[Family]:
+        """All families of one snapshot taken now. Never raises."""
+        scrape = Scrape(self._bounds, self._timer)
+        snapshot = ProcessSnapshot((), ())
+        with scrape.part("snapshot"):
+            snapshot = self._snapshot()
+        with scrape.part("caches"):
+            for name, group in scrape.group("cache", snapshot.caches, lambda cache: cache.name):
+                scrape.add("caches", (row for cache in group for row in cache_rows(cache, name)))
+        with scrape.part("endpoints"):
+            for alias, same in scrape.group("l2", snapshot.endpoints, lambda l2: l2.alias):
+                scrape.add("endpoints", (row for l2 in same for row in endpoint_rows(l2, alias)))
+        self._log_changes(scrape.failures)
+        columns = scrape.finish(self._build)
+        return [_family(metric, column) for metric, column in columns.items()]
+
+    def _log_changes(self, failures: Mapping[str, str]) -> None:
+        before, self._failures = self._failures, failures
+        for collector, error in failures.items():
+            if before.get(collector) != error:  # once per change, not once per scrape
+                _log.warning("scrape incomplete: collector %s raised %s", collector, error)
+
+
+_collectors: "weakref.WeakKeyDictionary[CollectorRegistry, RoutecacheCollector]" = (
+    weakref.WeakKeyDictionary()
+)
+_lock = threading.Lock()
+
+
+def register(
+    registry: CollectorRegistry = REGISTRY, *, max_caches: int | None = None
+) -> RoutecacheCollector:
+    """Add routecache's metrics to `registry`, once; further calls return the same collector.
+
+    registry: by default prometheus_client's global one, which a program's own /metrics serves.
+    max_caches: see `RoutecacheCollector`; 64 unless said.
+
+    Raises ConfigurationError if the registry has a collector with another `max_caches` already,
+    and ValueError if something else there exports one of the names. Safe for threads.
+    """
+    with _lock:
+        known = _collectors.get(registry)
+        if known is not None and max_caches not in (None, known.max_caches):
+            raise ConfigurationError(
+                f"max_caches={max_caches!r}: this registry already exports routecache with "
+                f"max_caches={known.max_caches}; give it in the first call of register()"
+            )
+        collector = known or RoutecacheCollector(max_caches=max_caches or DEFAULT_MAX_CACHES)
+        try:
+            registry.register(collector)
+        except ValueError:  # duplicate names: its own, unless it is new here
+            if known is None:
+                raise
+        _collectors[registry] = collector
+        return collector
+
+
+def _family(metric: Metric, column: Mapping[tuple[str, ...], Value]) -> Family:
+    if metric.type == "histogram":
+        histogram = HistogramMetricFamily(
+            metric.name, metric.help, labels=metric.labels, unit=metric.unit
+        )
+        for labels, value in column.items():
+            assert isinstance(value, HistogramSnapshot)
+            cumulative = accumulate(value.counts)
+            buckets = list(zip(_bucket_labels(value.bounds), cumulative, strict=True))
+            histogram.add_metric(labels, buckets, value.sum)
+        return histogram
+    if metric.type == "info":
+        info = InfoMetricFamily(
+            metric.name.removesuffix("_info"), metric.help, labels=metric.labels
+        )
+        for labels in column:
+            info.add_metric(labels, {})
+        return info
+    single = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
+    family = single(metric.name, metric.help, labels=metric.labels, unit=metric.unit)
+    for labels, value in column.items():
+        assert not isinstance(value, HistogramSnapshot)
+        family.add_metric(labels, value)
+    return family
+
+
+@lru_cache(maxsize=32)
+def _bucket_labels(bounds: tuple[float, ...]) -> tuple[str, ...]:
+    return (*map(floatToGoString, bounds), "+Inf")

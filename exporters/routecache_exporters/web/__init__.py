@@ -1,0 +1,1 @@
+"""The exporter's web surface; import it from `routecache_exporters.http`."""

@@ -1,0 +1,78 @@
+"""The site as an ASGI 3 application."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from routecache_exporters.web.core import Site, fold_headers
+
+Message: TypeAlias = MutableMapping[str, Any]
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_THREADS: Final = 2
+
+
+def asgi_app(site: Site) -> ASGIApplication:
+    """`site` as an ASGI application, which may be mounted at any path. For asyncio servers.
+
+    Answers are made in threads of its own: rendering some thousand series takes milliseconds of
+    the event loop, and the loop's default threads may all be busy with slow loads at the very
+    moment when somebody wants to know why.
+    """
+    threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="routecache-exporter")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+        elif scope["type"] == "http":
+            mount, path = _split(scope)
+            headers = ((k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"])
+            answer = partial(
+                site.respond,
+                scope["method"],
+                path,
+                fold_headers(headers),
+                scope.get("query_string", b"").decode("latin-1"),
+                mount=mount,
+            )
+            response = await asyncio.get_running_loop().run_in_executor(threads, answer)
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": response.status.value,
+                    "headers": [
+                        (name.lower().encode("latin-1"), value.encode("latin-1"))
+                        for name, value in response.headers
+                    ],
+                }
+            )
+            await send({"type": "http.response.body", "body": response.body})
+        else:
+            raise ValueError(f"scope type {scope['type']!r} is not served here")
+
+    return app
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        event = (await receive())["type"]
+        await send({"type": f"{event}.complete"})
+        if event == "lifespan.shutdown":
+            return
+
+
+def _split(scope: Scope) -> tuple[str, str]:
+    # `path` includes `root_path` by the specification; servers and frameworks that predate its
+    # clarification leave it out.
+    mount, path = scope.get("root_path", "").rstrip("/"), scope["path"]
+    if mount and (path == mount or path.startswith(mount + "/")):
+        path = path[len(mount) :]
+    return mount, path

@@ -1,0 +1,181 @@
+"""What the exporter answers, without any I/O: the adapters bring requests here and carry answers.
+
+One `Site` serves every adapter, so that the built-in server, a WSGI mount and an ASGI mount cannot
+differ. It keeps no state between requests.
+"""
+
+import gzip
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, TypeAlias
+from urllib.parse import parse_qs
+
+from prometheus_client.core import REGISTRY, CollectorRegistry
+
+from routecache import registry as caches
+from routecache.registry import ProcessSnapshot
+from routecache_exporters.prometheus import register
+from routecache_exporters.web import landing
+from routecache_exporters.web.negotiation import accepts_gzip, choose_format
+
+METRICS_PATH: Final = "/metrics"
+HEALTHY_PATH: Final = "/-/healthy"
+READY_PATH: Final = "/-/ready"
+
+_PLAIN: Final = "text/plain; charset=utf-8"
+_ALLOW: Final = "GET, HEAD"
+# Below this, gzip saves no packet. Level 1 shrinks the text to a ninth in 0.11 ms; level 9, which
+# gzip takes by default, to a tenth in 0.94 ms (four caches, 41 kB).
+_GZIP_FROM: Final = 1024
+_GZIP_LEVEL: Final = 1
+
+_log = logging.getLogger("routecache.exporters")
+
+Ready: TypeAlias = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer to carry out. `headers` are complete, the length of `body` for GET included."""
+
+    status: HTTPStatus
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class Site:
+    """The pages of the exporter.
+
+    registry: what /metrics serves; None is prometheus_client's global registry. routecache's
+        collector is registered in it unless it is there already.
+    ready: called for every request of /-/ready, which answers 503 while it gives False or raises;
+        None is always ready.
+    snapshot: what the landing page shows.
+
+    Safe for threads and tasks. `ready`, the collectors of the registry and so `respond` may
+    block; asyncio programs call it in a thread.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry | None = None,
+        *,
+        ready: Ready | None = None,
+        snapshot: Callable[[], ProcessSnapshot] = caches.snapshot,
+    ) -> None:
+        self._registry = REGISTRY if registry is None else registry
+        self._ready = ready
+        self._snapshot = snapshot
+        register(self._registry)
+        self._pages: Mapping[str, Callable[[Mapping[str, str], str, str], Response]] = {
+            "": self._landing,
+            "/": self._landing,
+            METRICS_PATH: self._metrics,
+            HEALTHY_PATH: self._healthy,
+            READY_PATH: self._readiness,
+        }
+
+    def respond(
+        self, method: str, path: str, headers: Mapping[str, str], query: str, *, mount: str = ""
+    ) -> Response:
+        """Answer one request; never raises.
+
+        path: decoded and relative to the mount point; "" is the mount point itself.
+        headers: as `fold_headers` gives them.
+        query: as sent, without the question mark.
+        mount: where an application mounted the site, "" if at its root; only links need it.
+        """
+        page = self._pages.get(path)
+        if page is None:
+            response = _text(HTTPStatus.NOT_FOUND, "Not found.\n")
+        elif method not in ("GET", "HEAD"):
+            response = _text(
+                HTTPStatus.METHOD_NOT_ALLOWED, f"Use one of {_ALLOW}.\n", ("Allow", _ALLOW)
+            )
+        else:
+            try:
+                response = page(headers, query, _link_prefix(path, mount))
+            except Exception as error:  # noqa: BLE001  # a collector may raise anything
+                # Its text may quote what must not be seen; the type tells where to look.
+                name = type(error).__name__
+                _log.warning("%s failed with %s", path, name)
+                response = _text(HTTPStatus.INTERNAL_SERVER_ERROR, f"Failed with {name}.\n")
+        if method == "HEAD":
+            return Response(response.status, response.headers, b"")
+        return response
+
+    def _metrics(self, headers: Mapping[str, str], query: str, _prefix: str) -> Response:
+        encode, content_type = choose_format(headers.get("accept", ""))
+        names = parse_qs(query).get("name[]")
+        body = encode(self._registry.restricted_registry(names) if names else self._registry)
+        extra = [("Vary", "Accept, Accept-Encoding")]
+        if len(body) >= _GZIP_FROM and accepts_gzip(headers.get("accept-encoding", "")):
+            body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
+            extra.append(("Content-Encoding", "gzip"))
+        return _response(HTTPStatus.OK, content_type, body, *extra)
+
+    def _landing(self, _headers: Mapping[str, str], _query: str, prefix: str) -> Response:
+        snapshot = None
+        try:
+            snapshot = self._snapshot()
+        except Exception as error:  # noqa: BLE001  # the page says so instead
+            _log.warning("no counters for the landing page: %s", type(error).__name__)
+        body = landing.render(snapshot, prefix).encode()
+        return _response(
+            HTTPStatus.OK,
+            "text/html; charset=utf-8",
+            body,
+            ("Content-Security-Policy", landing.content_security_policy()),
+            ("Referrer-Policy", "no-referrer"),
+        )
+
+    def _healthy(self, _headers: Mapping[str, str], _query: str, _prefix: str) -> Response:
+        return _text(HTTPStatus.OK, "Healthy.\n")
+
+    def _readiness(self, _headers: Mapping[str, str], _query: str, _prefix: str) -> Response:
+        ready = True
+        if self._ready is not None:
+            try:
+                ready = self._ready()
+            except Exception as error:  # noqa: BLE001  # the program's own code
+                _log.warning("the ready check raised %s", type(error).__name__)
+                ready = False
+        if ready:
+            return _text(HTTPStatus.OK, "Ready.\n")
+        return _text(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready.\n")
+
+
+def fold_headers(raw: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Headers as `Site.respond` takes them: lower-case names, repeated ones joined by a comma."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers
+
+
+def _link_prefix(path: str, mount: str) -> str:
+    # Links are relative, so that they survive a proxy that strips a prefix. Without a slash at
+    # the end, a browser resolves them against the parent of the mount point.
+    if path or not mount:
+        return ""
+    return mount.rstrip("/").rpartition("/")[2] + "/"
+
+
+def _text(status: HTTPStatus, text: str, *extra: tuple[str, str]) -> Response:
+    return _response(status, _PLAIN, text.encode(), *extra)
+
+
+def _response(
+    status: HTTPStatus, content_type: str, body: bytes, *extra: tuple[str, str]
+) -> Response:
+    headers = (
+        ("Content-Type", content_type),
+        ("Content-Length", str(len(body))),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Cache-Control", "no-store"),
+        *extra,
+    )
+    return Response(status, headers, body)

@@ -1,0 +1,29 @@
+"""The site as a WSGI application (PEP 3333)."""
+
+from collections.abc import Iterable
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from routecache_exporters.web.core import Site
+
+
+def wsgi_app(site: Site) -> WSGIApplication:
+    """`site` as a WSGI application, which may be mounted at any path. Safe for threads."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        headers = {
+            name[5:].replace("_", "-").lower(): value
+            for name, value in environ.items()
+            if name.startswith("HTTP_")
+        }
+        response = site.respond(
+            environ["REQUEST_METHOD"],
+            environ.get("PATH_INFO", ""),
+            headers,
+            environ.get("QUERY_STRING", ""),
+            mount=environ.get("SCRIPT_NAME", ""),
+        )
+        status = f"{response.status.value} {response.status.phrase}"
+        start_response(status, list(response.headers))
+        return [response.body]
+
+    return app

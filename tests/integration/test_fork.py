@@ -1,0 +1,65 @@
+"""A forked child: own counters from zero, own connections, and no lock that its parent held."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+from tests.servers import RedisServer
+
+SCRIPT = """
+    import json, os, threading, warnings
+    from routecache import BaseCacheManager, snapshot
+    warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of fork beside threads
+    cache = BaseCacheManager(redis_url=os.environ["REDIS_URL"], cache_prefix="fork")
+    cache.set("k", "parent")
+    assert cache.get("k") == "parent"
+    stop = threading.Event()
+    def busy():
+        i = 0
+        while not stop.is_set():
+            i += 1
+            cache.get_or_load(f"busy{i % 300}", lambda i=i: i)
+    threads = [threading.Thread(target=busy) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    children = []
+    for n in range(8):
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            before = cache.get_stats()["requests"]
+            ok = cache.get("k") == "parent"
+            for i in range(50):
+                cache.set(f"child{n}.{i}", i)
+                ok = ok and cache.get(f"child{n}.{i}") == i
+            for i in range(300):
+                value = cache.get_or_load(f"busy{i}", lambda i=i: i)
+                ok = ok and value % 300 == i
+            seen = snapshot().caches[0]
+            os.write(write, json.dumps([before, ok, seen.requests, cache.redis_available]).encode())
+            os._exit(0)
+        os.close(write)
+        children.append((pid, read))
+    answers = []
+    for pid, read in children:
+        answers.append(json.loads(os.read(read, 4096)))
+        assert os.waitpid(pid, 0)[1] == 0
+    stop.set()
+    for thread in threads:
+        thread.join()
+    cache.close()
+    print(json.dumps(answers))
+"""
+
+
+def test_a_child_forked_amid_traffic_starts_at_zero_and_works(shared_redis: RedisServer) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT)],
+        env={"REDIS_URL": shared_redis.url, "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[0, True, 1 + 50 + 300, True]] * 8

@@ -1,0 +1,127 @@
+"""RoutingCache on a real Redis: on, off, over restarts of the process and of Redis, under load."""
+
+import json
+import random
+import subprocess
+import sys
+import textwrap
+import threading
+from functools import partial
+
+import pytest
+
+from routecache import MISS, RoutingCache, RoutingSettings
+from tests.servers import RedisServer
+
+STORE = """
+    from routecache import get_routing_cache
+    cache = get_routing_cache()
+    for i in range(40):
+        cache.get_provider_status(f"p{i}", loader=lambda i=i: {"up": True, "i": i})
+        cache.get_model_selection({"n": i}, loader=lambda i=i: f"model{i}", providers=[f"p{i}"])
+        cache.get_fallback_chain({"n": i}, loader=lambda i=i: [f"model{i}", "last"])
+"""
+READ = """
+    import json
+    from routecache import get_routing_cache
+    cache = get_routing_cache()
+    wrong = 0
+    for i in range(40):
+        wrong += cache.get_provider_status(f"p{i}") != {"up": True, "i": i}
+        wrong += cache.get_model_selection({"n": i}) != f"model{i}"
+        wrong += cache.get_fallback_chain({"n": i}) != [f"model{i}", "last"]
+    stats = cache.get_stats()
+    print(json.dumps([wrong, [stats[n]["l2_hits"] for n in ("provider", "model", "fallback")]]))
+"""
+
+
+def in_new_process(script: str, url: str) -> str:
+    """Run `script` in a process of its own, as a router that was started anew."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env={"REDIS_URL": url, "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("restart_redis", [False, True])
+def test_a_new_process_finds_in_l2_what_the_last_one_stored(
+    redis_server: RedisServer, restart_redis: bool
+) -> None:
+    in_new_process(STORE, redis_server.url)
+    if restart_redis:
+        redis_server.stop()
+        redis_server.start()
+    wrong, l2_hits = json.loads(in_new_process(READ, redis_server.url))
+    assert wrong == 0
+    assert l2_hits == [40, 40, 40]
+
+
+def test_with_redis_off_everything_works_in_memory_and_nothing_survives() -> None:
+    settings = RoutingSettings(enable_redis=False)
+    with RoutingCache(settings) as cache:
+        cache.set_model_selection({"n": 1}, "m")
+        assert cache.get_model_selection({"n": 1}) == "m"
+        assert cache.get_stats()["model"]["redis_available"] is False
+    with RoutingCache(settings) as cache:
+        assert cache.get_model_selection({"n": 1}, MISS) is MISS
+
+
+def test_an_invalidation_reaches_every_layer(shared_redis: RedisServer) -> None:
+    settings = RoutingSettings(redis_url=shared_redis.url)
+    with RoutingCache(settings) as cache:
+        cache.clear_all()
+        cache.set_provider_status("openai", "up")
+        cache.set_model_selection({"n": 1}, "m", providers=["openai"])
+        cache.set_fallback_chain({"n": 1}, ["m", "n"], providers=["openai", "azure"])
+        cache.set_fallback_chain({"n": 2}, ["n"], providers=["azure"])
+        cache.report_provider_health("openai", False)
+        assert cache.get_provider_status("openai", MISS) is MISS
+        assert cache.get_model_selection({"n": 1}, MISS) is MISS
+        assert cache.get_fallback_chain({"n": 1}, MISS) is MISS
+        assert cache.get_fallback_chain({"n": 2}) == ["n"]
+    with RoutingCache(settings) as fresh:
+        assert fresh.get_provider_status("openai", MISS) is MISS
+        assert fresh.get_model_selection({"n": 1}, MISS) is MISS
+        assert fresh.get_fallback_chain({"n": 1}, MISS) is MISS
+        assert fresh.get_fallback_chain({"n": 2}) == ["n"]
+        fresh.clear_all()
+
+
+def test_the_hit_ratio_under_load_is_what_the_popularity_of_contexts_allows(
+    shared_redis: RedisServer,
+) -> None:
+    """8 threads, 400 contexts by Zipf's law, 50 to 100 of them in L1: the rest comes from L2."""
+    contexts, per_thread = 400, 1500
+    weights = [1 / rank for rank in range(1, contexts + 1)]
+    loads: list[int] = []
+    with RoutingCache(RoutingSettings(redis_url=shared_redis.url)) as cache:
+        cache.clear_all()
+        before = cache.get_stats()["model"]
+
+        def choose(n: int) -> str:
+            loads.append(n)
+            return f"model{n}"
+
+        def work(seed: int) -> None:
+            for n in random.Random(seed).choices(range(contexts), weights, k=per_thread):
+                value = cache.get_model_selection({"n": n}, loader=partial(choose, n))
+                assert value == f"model{n}"
+
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        after = cache.get_stats()["model"]
+        requests = after["requests"] - before["requests"]
+        hits = sum(after[k] - before[k] for k in ("l1_hits", "l2_hits"))
+        assert requests == 8 * per_thread
+        assert sorted(set(loads)) == sorted(loads), "each context was computed once"
+        assert hits / requests >= 1 - 2 * contexts / requests
+        assert after["l1_hits"] - before["l1_hits"] > after["l2_hits"] - before["l2_hits"] > 0
+        cache.clear_all()

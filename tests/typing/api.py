@@ -1,0 +1,70 @@
+"""The public API as a type checker sees it: mypy and pyright check this file, nothing runs it."""
+
+from typing import Any, assert_type
+
+from routecache import (
+    MISS,
+    BaseCacheManager,
+    Policy,
+    RoutingCache,
+    RoutingSettings,
+    caches,
+    get_routing_cache,
+    reset_routing_cache,
+    snapshot,
+)
+from routecache.keys import digest
+from routecache.testing import FakeRemote, ManualTimer
+
+timer = ManualTimer()
+with BaseCacheManager(
+    100,
+    300,
+    300,
+    True,
+    "cache",
+    name="name",
+    redis_url=None,
+    redis_client=FakeRemote(timer),
+    l1_policy="lru",
+    serializer=None,
+    policy=Policy(l2_timeout=0.05, ttl_jitter=0.1, hard_timeout=None, max_value_bytes=1024),
+    timer=timer,
+) as manager:
+    assert_type(manager, BaseCacheManager)
+    assert_type(manager.get("k", MISS), Any)
+    assert_type(manager.delete("k"), bool)
+    assert_type(manager.get_many(["k"]), dict[str, Any])
+    assert_type(manager.delete_many(["k"]), int)
+    assert_type(manager.ttl("k"), float | None)
+    assert_type(manager.get_stats(), dict[str, Any])
+    assert_type(manager.clear(), bool)
+    assert_type(len(manager), int)
+    manager.set("k", 1, 5.0, tags=("t",))
+    manager.set_many({"k": 1}, ttl=5, tags=["t"])
+    manager.get_or_load("k", lambda: MISS, ttl=5, tags=lambda value: [str(value)])
+    manager.invalidate_tags("t", "u")
+
+with RoutingCache(RoutingSettings.from_env({})) as routing:
+    assert_type(routing, RoutingCache)
+    routing.get_provider_status("p", None, loader=lambda: "up")
+    routing.get_model_selection({"a": 1}, loader=lambda: "m", providers=("p",))
+    routing.get_fallback_chain({"a": 1}, loader=lambda: ["m"], providers=lambda chain: chain)
+    routing.set_provider_status("p", "up", 5)
+    routing.set_model_selection({"a": 1}, "m", providers=["p"])
+    routing.set_fallback_chain({"a": 1}, ["m"], ttl=5, providers=["p"])
+    routing.get_normalized_tool("t", "default", loader=lambda: "n")
+    routing.set_normalized_tool("t", "n")
+    routing.invalidate_provider("p")
+    assert_type(routing.invalidate_model_selection({"a": 1}), bool)
+    assert_type(routing.invalidate_fallback_chain({"a": 1}), bool)
+    routing.report_provider_health("p", False, source="router", reason="503")
+    routing.add_invalidation_hook(print)
+    assert_type(routing.warm(providers={"p": "up"}), int)
+    routing.clear_all()
+
+assert_type(get_routing_cache(), RoutingCache)
+reset_routing_cache()
+assert_type(digest({"a": 1}), str)
+caches()
+snapshot().caches[0].misses["cold"]

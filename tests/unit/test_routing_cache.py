@@ -1,0 +1,224 @@
+"""RoutingCache in memory: the names, sizes and life times of the design, and invalidations."""
+
+import dataclasses
+import inspect
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+import routecache
+from routecache import MISS, RoutingCache, RoutingSettings, get_routing_cache, reset_routing_cache
+from routecache.routing.health import Invalidation
+
+CONTEXT = {"task": "chat", "tokens": 512, "tools": ["search", "code"]}
+SAME_CONTEXT = {"tools": ("search", "code"), "tokens": 512, "task": "chat"}
+MEMORY_ONLY = RoutingSettings(enable_redis=False)
+
+
+@pytest.fixture
+def cache() -> Iterator[RoutingCache]:
+    with RoutingCache(MEMORY_ONLY) as cache:
+        yield cache
+
+
+@pytest.fixture
+def no_singleton() -> Iterator[None]:
+    reset_routing_cache()
+    yield
+    reset_routing_cache()
+
+
+@pytest.mark.parametrize("name", ["provider_status", "model_selection", "fallback_chain"])
+def test_a_getter_gives_what_its_setter_stored(cache: RoutingCache, name: str) -> None:
+    asked: Any = "openai" if name == "provider_status" else CONTEXT
+    getter, setter = getattr(cache, f"get_{name}"), getattr(cache, f"set_{name}")
+    assert getter(asked) is None
+    assert getter(asked, "default") == "default"
+    setter(asked, ["x"], 60)
+    assert getter(asked) == ["x"]
+
+
+def test_contexts_that_mean_the_same_share_an_entry(cache: RoutingCache) -> None:
+    cache.set_model_selection(CONTEXT, "gpt-x")
+    assert cache.get_model_selection(SAME_CONTEXT) == "gpt-x"
+    assert cache.get_model_selection(CONTEXT | {"tokens": 513}) is None
+    assert cache.get_fallback_chain(CONTEXT) is None, "the caches are apart"
+
+
+def test_a_getter_with_a_loader_computes_once_and_stores(cache: RoutingCache) -> None:
+    calls: list[int] = []
+
+    def load() -> str:
+        calls.append(1)
+        return "gpt-x"
+
+    for _ in range(3):
+        assert cache.get_model_selection(CONTEXT, loader=load) == "gpt-x"
+    assert cache.get_normalized_tool("Web-Search", loader=lambda: "search") == "search"
+    assert len(calls) == 1
+
+
+def test_a_loader_that_finds_none_gives_the_default(cache: RoutingCache) -> None:
+    assert cache.get_provider_status("nobody", "unknown", loader=lambda: MISS) == "unknown"
+    assert cache.get_provider_status("nobody") is None
+
+
+def test_the_sizes_life_times_and_names_are_those_of_the_design(cache: RoutingCache) -> None:
+    managers = {m.name: m for m in cache._caches()}
+    sizes = {name: m.get_stats()["l1_maxsize"] for name, m in managers.items()}
+    assert sizes == {"provider": 50, "model": 100, "fallback": 50, "tool": 200}
+    cache.set_provider_status("p", 1)
+    cache.set_model_selection(CONTEXT, 1)
+    cache.set_fallback_chain(CONTEXT, 1)
+    cache.set_normalized_tool("t", "n")
+    lives = {
+        name: round(next(iter(m._entries.values())).expires_at - m._timer(), 0)
+        for name, m in managers.items()
+        if name != "tool"
+    }
+    assert lives == {"provider": 300, "model": 180, "fallback": 600}
+    assert managers["tool"].ttl("t") == float("inf")
+
+
+def test_the_tool_cache_evicts_the_least_recently_used_of_200(cache: RoutingCache) -> None:
+    for i in range(200):
+        cache.set_normalized_tool(f"tool{i}", f"name{i}")
+    assert cache.get_normalized_tool("tool0") == "name0", "used again, so not the next to go"
+    cache.set_normalized_tool("one more", "name")
+    assert cache.get_normalized_tool("tool0") == "name0"
+    assert cache.get_normalized_tool("tool1") is None
+    stats = cache.get_stats()["tool"]
+    assert (stats["l1_size"], stats["evictions"]) == (200, 1)
+
+
+def test_invalidations_forget_what_they_name_and_nothing_else(cache: RoutingCache) -> None:
+    other = CONTEXT | {"tokens": 1}
+    for context in (CONTEXT, other):
+        cache.set_model_selection(context, "m")
+        cache.set_fallback_chain(context, ["m"])
+    assert cache.invalidate_model_selection(SAME_CONTEXT) is True
+    assert cache.invalidate_model_selection(SAME_CONTEXT) is False
+    assert cache.invalidate_fallback_chain(CONTEXT) is True
+    assert cache.get_model_selection(CONTEXT) is None
+    assert cache.get_fallback_chain(CONTEXT) is None
+    assert cache.get_model_selection(other) == "m"
+    assert cache.get_fallback_chain(other) == ["m"]
+
+
+def fill_by_provider(cache: RoutingCache) -> None:
+    for provider in ("openai", "azure"):
+        cache.set_provider_status(provider, "up")
+        cache.set_model_selection({"for": provider}, f"{provider}/m", providers=[provider])
+        cache.get_fallback_chain(
+            {"for": provider}, loader=partial(list, [provider]), providers=lambda chain: chain
+        )
+
+
+def held(cache: RoutingCache, provider: str) -> list[bool]:
+    return [
+        cache.get_provider_status(provider) is not None,
+        cache.get_model_selection({"for": provider}) is not None,
+        cache.get_fallback_chain({"for": provider}) is not None,
+    ]
+
+
+def test_invalidating_a_provider_takes_all_that_names_it(cache: RoutingCache) -> None:
+    fill_by_provider(cache)
+    cache.invalidate_provider("openai")
+    assert held(cache, "openai") == [False] * 3
+    assert held(cache, "azure") == [True] * 3
+
+
+def test_a_provider_that_turns_unhealthy_takes_all_that_names_it_once(cache: RoutingCache) -> None:
+    told: list[Invalidation] = []
+    cache.add_invalidation_hook(told.append)
+    fill_by_provider(cache)
+    cache.report_provider_health("openai", True)
+    assert held(cache, "openai") == [True] * 3
+    cache.report_provider_health("openai", False, source="probe", reason="503")
+    assert held(cache, "openai") == [False] * 3
+    assert held(cache, "azure") == [True] * 3
+    fill_by_provider(cache)
+    cache.report_provider_health("openai", False)
+    assert held(cache, "openai") == [True] * 3, "it had been unhealthy already"
+    assert told == [Invalidation("all", "openai", "health")]
+
+
+def test_a_hook_that_raises_breaks_neither_the_call_nor_other_hooks(
+    cache: RoutingCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Invalidation] = []
+
+    def broken(invalidation: Invalidation) -> None:
+        raise RuntimeError("secret-key-123")
+
+    cache.add_invalidation_hook(broken)
+    cache.add_invalidation_hook(told.append)
+    cache.invalidate_provider("openai")
+    assert [t.provider for t in told] == ["openai"]
+    assert "RuntimeError" in caplog.text
+    assert "secret-key-123" not in caplog.text
+
+
+def test_warm_stores_before_the_first_request(cache: RoutingCache) -> None:
+    stored = cache.warm(
+        providers={"openai": "up"},
+        models=[(CONTEXT, "m")],
+        fallbacks=[(CONTEXT, ["m", "n"])],
+        tools={"Web": "search"},
+    )
+    assert stored == 4
+    assert cache.get_provider_status("openai") == "up"
+    assert cache.get_model_selection(SAME_CONTEXT) == "m"
+    assert cache.get_fallback_chain(SAME_CONTEXT) == ["m", "n"]
+    assert cache.get_normalized_tool("Web") == "search"
+    cache.invalidate_provider("openai")
+    assert cache.get_provider_status("openai") is None
+
+
+def test_clear_all_empties_every_cache(cache: RoutingCache) -> None:
+    cache.warm(providers={"p": 1}, models=[(1, 1)], fallbacks=[(1, 1)], tools={"t": "n"})
+    cache.clear_all()
+    stats = cache.get_stats()
+    assert [stats[n]["l1_size"] for n in ("provider", "model", "fallback", "tool")] == [0] * 4
+
+
+def test_the_overall_hit_ratio_is_over_all_four_caches(no_singleton: None) -> None:
+    with RoutingCache(MEMORY_ONLY) as cache:
+        before = {k: v["requests"] for k, v in cache.get_stats().items() if k != "hit_ratio"}
+        cache.get_provider_status("p", loader=lambda: 1)
+        cache.get_provider_status("p", loader=lambda: 1)
+        after = cache.get_stats()
+        assert after["provider"]["requests"] == before["provider"] + 2
+        assert 0 <= after["hit_ratio"] <= 1
+
+
+def test_the_singleton_is_one_per_process_until_it_is_reset(
+    no_singleton: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROUTING_CACHE_ENABLE_REDIS", "false")
+    monkeypatch.setenv("ROUTING_CACHE_MODEL_TTL_SECS", "7")
+    first = get_routing_cache()
+    assert get_routing_cache() is first
+    assert first.settings.model_ttl == 7
+    reset_routing_cache()
+    assert get_routing_cache() is not first
+
+
+def test_settings_are_immutable_and_hide_the_url() -> None:
+    settings = RoutingSettings(redis_url="redis://:hunter2@host")
+    assert "hunter2" not in repr(settings)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.model_ttl = 1  # type: ignore[misc]
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    for name in routecache.__all__:
+        thing = getattr(routecache, name)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            assert thing.__doc__, name
+            for attribute, member in vars(thing).items():
+                if not attribute.startswith("_") and inspect.isfunction(member):
+                    assert member.__doc__, f"{name}.{attribute}"
