@@ -13,6 +13,7 @@ Source of the states: Nygard, "Release It!", 2nd edition, 2018, "Circuit Breaker
 import random
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from routecache import forking
@@ -24,7 +25,8 @@ State: TypeAlias = Literal["closed", "open", "half_open"]
 class CircuitBreaker:
     """Decides whether a call to L2 is worth its time-out. Times are seconds of `timer`.
 
-    Safe for threads and tasks: no call blocks. A forked child starts closed.
+    `on_change` is told when the circuit opens after having been closed, and when it closes again;
+    it must not block. Safe for threads and tasks: no call blocks. A forked child starts closed.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class CircuitBreaker:
         window: int = 20,
         reset: float = 0.5,
         max_reset: float = 5.0,
+        on_change: Callable[[State], None] | None = None,
     ) -> None:
         self._timer = timer
         self._threshold = threshold
         self._window = window
         self._reset = reset
         self._max_reset = max_reset
+        self._on_change = on_change
         self._lock = threading.RLock()
         self._state: State
         self._start()
@@ -87,6 +91,7 @@ class CircuitBreaker:
                     self._recent.clear()
             else:
                 self._start()
+                self._changed()
 
     def failed(self) -> None:
         """A call that `allow` let through failed or timed out."""
@@ -109,6 +114,12 @@ class CircuitBreaker:
         # Jitter only shortens: the reset time promised is an upper bound, and the replicas of a
         # fleet do not probe a recovering server in step.
         self._retry_at = self._timer() + wait * random.uniform(0.5, 1.0)
+        if self._reopened == 1:
+            self._changed()
+
+    def _changed(self) -> None:
+        if self._on_change is not None:
+            self._on_change(self._state)
 
     def reset_after_fork(self) -> None:
         """Start closed in a forked child."""

@@ -1,5 +1,6 @@
 """One L2 endpoint of this process: pool, circuit breaker, clock and counters, shared per URL."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -15,6 +16,8 @@ from routecache.remote.clock import ServerClock
 from routecache.remote.deadline import with_deadline
 from routecache.remote.pool import Connection, Pool
 from routecache.stats import EndpointSnapshot, EndpointStats
+
+_logger = logging.getLogger("routecache")
 
 SCHEMES = ("redis://", "rediss://", "unix://")
 CONNECT_TIMEOUT = 1.0
@@ -45,7 +48,7 @@ class Endpoint:
         self.users = 0
         self.stats = _stats.setdefault(alias, EndpointStats())
         self.clock = ServerClock()
-        self.breaker = CircuitBreaker(time.monotonic)
+        self.breaker = CircuitBreaker(time.monotonic, on_change=self._log)
         self._connection_class = with_deadline(connection_class)
         self._on_connect: Callable[[Any], None] | None = kwargs.get("redis_connect_func")
         self._kwargs = {name: value for name, value in kwargs.items() if name not in _OURS} | {
@@ -57,6 +60,12 @@ class Endpoint:
             "redis_connect_func": self._handshake,
         }
         self.pool = Pool(self._make, max_connections, CONNECT_TIMEOUT, self.stats)
+
+    def _log(self, state: str) -> None:
+        if state == "open":
+            _logger.warning("L2 %s does not answer: going on with L1 alone", self.alias)
+        else:
+            _logger.warning("L2 %s answers again", self.alias)
 
     def _make(self) -> Connection:
         return cast("Connection", self._connection_class(**self._kwargs))
@@ -141,6 +150,10 @@ def acquire(url: str | None, client: "redis.Redis | None") -> Endpoint:
     """
     registry.register_endpoints(_endpoints.snapshots)
     if client is not None:
+        if not isinstance(client, redis.Redis):
+            raise ConfigurationError(
+                f"redis_client is a {type(client).__qualname__}: give a redis.Redis or a Remote"
+            )
         pool = client.connection_pool
         return _endpoints.acquire(
             pool,

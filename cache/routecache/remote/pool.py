@@ -140,32 +140,37 @@ class Pool:
             self._connecting < min(self._waiting, _MAX_CONNECTING)
             and self._made < self.max_connections
         ):
+            thread = threading.Thread(target=self._connect, name="routecache-connect", daemon=True)
+            try:
+                thread.start()  # it cannot count before this thread lets go of the condition
+            except RuntimeError as error:  # no more threads, or the interpreter is ending
+                raise RemoteError("pool") from error
             self._connecting += 1
             self._made += 1
-            threading.Thread(target=self._connect, name="routecache-connect", daemon=True).start()
 
     def _connect(self) -> None:
-        connection = self._make()
-        connection.set_deadline(time.monotonic() + self._connect_timeout)
-        failure: RemoteError | None = None
+        made: Connection | None = None
+        failure = RemoteError("other")
         try:
+            connection = self._make()
+            connection.set_deadline(time.monotonic() + self._connect_timeout)
             connection.connect()
+            connection.idle_since = time.monotonic()
+            made = connection
         except Exception as error:  # noqa: BLE001  # whatever it is, the waiters must learn of it
             failure = translate(error)
-        connection.idle_since = time.monotonic()
         with self._cond:
             self._connecting -= 1
-            if failure is not None or self._closed:
+            if made is not None and not self._closed:
+                self._idle.append(made)
+                made = None
+            else:
                 self._made -= 1
-            if failure is not None:
                 self._failures += 1
                 self._last_failure = failure
-            elif not self._closed:
-                self._idle.append(connection)
             self._cond.notify_all()
-            unwanted = failure is not None or self._closed
-        if unwanted:
-            connection.disconnect()
+        if made is not None:
+            made.disconnect()  # closed meanwhile
 
     def release(self, connection: Connection) -> None:
         """Give back a connection whose replies have all been read."""

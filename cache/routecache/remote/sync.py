@@ -35,7 +35,7 @@ class SyncRemote:
     def __init__(self, url: str | None = None, client: "redis.Redis | None" = None) -> None:
         self._endpoint: Endpoint = endpoints.acquire(url, client)
         self._closed = False
-        if not self._endpoint.clock.known:
+        if self._endpoint.users == 1:
             self._first_connection()
 
     def _first_connection(self) -> None:
@@ -73,27 +73,29 @@ class SyncRemote:
 
     def get(self, key: str, deadline: float) -> bytes | None:
         """The payload under `key`."""
-        payload: bytes | None = self._execute("get", deadline, ("GET", key))[0]
+        payload: bytes | None = self._execute("get", deadline, ("GET", _encoded(key)))[0]
         return payload
 
     def get_many(self, keys: Sequence[str], deadline: float) -> list[bytes | None]:
         """The payloads under `keys`, in their order, in one round trip."""
-        payloads: list[bytes | None] = self._execute("get", deadline, ("MGET", *keys))[0]
+        payloads: list[bytes | None] = self._execute(
+            "get", deadline, ("MGET", *map(_encoded, keys))
+        )[0]
         return payloads
 
     def set_many(self, items: Sequence[tuple[str, bytes, int]], deadline: float) -> None:
         """Store (key, payload, milliseconds to live), in one round trip."""
-        commands = [("SET", key, payload, "PX", ttl_ms) for key, payload, ttl_ms in items]
+        commands = [("SET", _encoded(key), payload, "PX", ttl_ms) for key, payload, ttl_ms in items]
         self._execute("set", deadline, *commands)
 
     def delete_many(self, keys: Sequence[str], deadline: float) -> list[bool]:
         """Delete `keys`, in one round trip; whether each was there."""
-        replies = self._execute("delete", deadline, *[("UNLINK", key) for key in keys])
+        replies = self._execute("delete", deadline, *[("UNLINK", _encoded(key)) for key in keys])
         return [bool(reply) for reply in replies]
 
     def invalidate_tags(self, keys: Sequence[str], ttl_ms: int, deadline: float) -> None:
         """Write the server's time under each tag key, to live `ttl_ms` milliseconds."""
-        commands = [("EVAL", _INVALIDATE_TAG, 1, key, ttl_ms) for key in keys]
+        commands = [("EVAL", _INVALIDATE_TAG, 1, _encoded(key), ttl_ms) for key in keys]
         replies = self._execute("tags", deadline, *commands)
         received = time.monotonic()
         for reply in replies:
@@ -182,3 +184,8 @@ class SyncRemote:
             seconds, micros = replies.pop()
             endpoint.clock.learn(sent, time.monotonic(), int(seconds) * 1_000_000 + int(micros))
         return replies
+
+
+def _encoded(key: str) -> bytes:
+    # A key may come from a request: one that UTF-8 cannot carry must not cost a connection.
+    return key.encode("utf-8", "surrogatepass")

@@ -28,7 +28,7 @@ from routecache.tiered.books import Books
 from routecache.tiered.fences import Fences, TagTimes
 from routecache.tiered.flights import Flight, Flights, Landing
 from routecache.tiered.operations import Read, Write
-from routecache.typing import MissReason, Operation, Serializer, Timer
+from routecache.typing import MissReason, Operation, Outcome, Serializer, Timer
 
 # A tag key must outlive every entry that it invalidates, also those of other processes.
 TAG_TTL = 24 * 3600.0
@@ -97,19 +97,20 @@ class TieredCore:
 
     def seconds_left(self, read: Read) -> float | None:
         """How long any tier will answer for the key of a peek."""
-        left = [read.expires_in] if read.found is not None else []
+        ends = [read.expires_at] if read.found is not None else []
         if read.entry is not None:
-            left.append(read.entry.expires_at - self.timer())
-        return max(left, default=None)
+            ends.append(read.entry.expires_at)
+        return max(ends) - self.timer() if ends else None
 
     def arrived(
         self, reads: Sequence[Read], payloads: Sequence[bytes | None], server_now: int
     ) -> list[str]:
         """Take in what L2 holds; returns the tag keys that must be read before it counts."""
+        now = self.timer()
         for read, payload in zip(reads, payloads, strict=True):
             if payload is not None:
                 try:
-                    read.take_in(payload, self.serializer, server_now)
+                    read.take_in(payload, self.serializer, server_now, now)
                 except DecodeError:
                     read.failure = "undecodable"
                     self.books.error("l2", "get", "decode")
@@ -150,11 +151,11 @@ class TieredCore:
                 read.forget()
                 return False
             if self._close(read) and not self._tag_times.began_before(read.tags, read.started):
-                ttl = min(self.l1_ttl, read.expires_in)
-                self._put(Entry(read.key, read.value, now + ttl, read.tags), now)
+                expires_at = min(now + self.l1_ttl, read.expires_at)
+                self._put(Entry(read.key, read.value, expires_at, read.tags), now)
         return True
 
-    def end_read(self, read: Read, outcome: str = "miss") -> object:
+    def end_read(self, read: Read, outcome: Outcome = "miss") -> object:
         """Close a look-up, enter it into the books and return its value or MISS.
 
         `outcome` is what a miss ended in: miss, load or error.
@@ -170,7 +171,7 @@ class TieredCore:
             with self.local.lock:
                 self._close(read)
             reason: MissReason = read.failure or read.reason
-            self.books.miss(read.reason, reason, outcome, seconds)  # type: ignore[arg-type]
+            self.books.miss(read.reason, reason, outcome, seconds)
         return read.value
 
     def broke(self, read: Read) -> None:
@@ -225,7 +226,6 @@ class TieredCore:
                 f"the encoded value has {len(payload)} bytes, more than max_value_bytes="
                 f"{self.policy.max_value_bytes}: it was not stored, and the key is deleted"
             )
-        self.books.set(len(payload))
         return payload
 
     def begin_write(
@@ -239,8 +239,9 @@ class TieredCore:
     ) -> Write:
         """Open a write; with `read`, the fill that follows its load, guarded by its fence."""
         l1_ttl, l2_ttl = self._ttls(ttl)
+        self.books.set(len(payload))
+        started = now = self.timer()
         if read is None:
-            started = self.timer()
             self.flights.detach(key)
             with self.local.lock:
                 fence = self._fences.open(key, writes=True)
@@ -248,7 +249,8 @@ class TieredCore:
             assert read.fence is not None, "a look-up that L1 answered needs no load"
             started, fence = read.started, read.fence
         wire_key = keys.value_key(self.prefix, key)
-        return Write(key, wire_key, value, payload, tags, l1_ttl, l2_ttl, fence, started)
+        # L1's time runs from before the write to L2, so that L1 never outlives L2.
+        return Write(key, wire_key, value, payload, tags, now + l1_ttl, l2_ttl, fence, started)
 
     def may_store(self, write: Write) -> bool:
         """Whether `write` may still go to L2; not a load that was invalidated meanwhile."""
@@ -257,9 +259,12 @@ class TieredCore:
                 write.fence.stands and not self._tag_times.began_before(write.tags, write.started)
             )
 
-    def wire_item(self, write: Write, created: int) -> tuple[str, bytes, int]:
-        """What goes to L2 for `write`, created at the server's time `created`."""
-        return write.wire_item(self.serializer.name, created)
+    def wire_items(
+        self, writes: Sequence[Write], created: int | None, server_now: int
+    ) -> list[tuple[str, bytes, int]]:
+        """What goes to L2 now, created at the server's time `created`, by default now."""
+        stamp = server_now if created is None else created
+        return [write.wire_item(self.serializer.name, stamp, server_now) for write in writes]
 
     def written(self, writes: Sequence[Write]) -> None:
         """L2 acknowledged the writes."""
@@ -268,14 +273,14 @@ class TieredCore:
 
     def end_write(self, write: Write) -> bool:
         """Store in L1 what may be stored. False if L2 now holds what it must not: delete it."""
-        now = self.timer()
         with self.local.lock:
             stands = self._fences.close(write.fence)
             stale = self._tag_times.began_before(write.tags, write.started)
             if write.fence.writes and write.attempted and not stands:
                 self.local.drop(write.key)  # overlapping sets: what L2 holds decides
             elif not stale and (stands or (write.fence.writes and not write.attempted)):
-                self._put(Entry(write.key, write.value, now + write.l1_ttl, write.tags), now)
+                entry = Entry(write.key, write.value, write.l1_expires_at, write.tags)
+                self._put(entry, self.timer())
         return write.fence.writes or not write.attempted or (stands and not stale)
 
     # Invalidations

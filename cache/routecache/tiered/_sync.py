@@ -64,10 +64,20 @@ class SyncTiers:
             if leads:
                 return self._lead(flight, loader, ttl, tags)
             if flight.leader == threading.get_ident():
-                return loader()  # a loader asks for its own key: waiting would never end
-            landing = self._wait(flight, started)
+                landing = self._nested(flight, started, loader)
+            else:
+                landing = self._wait(flight, started)
             if landing.outcome != "abandoned":
                 return landing.value
+
+    def _nested(self, flight: Flight, started: float, loader: Loader) -> Landing:
+        # A loader asks for its own key: waiting for itself would never end.
+        landing: Landing | None = None
+        try:
+            landing = Landing("load", loader())
+        finally:
+            self._core.end_wait(flight, started, landing)
+        return landing
 
     def _wait(self, flight: Flight, started: float) -> Landing:
         core = self._core
@@ -170,8 +180,8 @@ class SyncTiers:
             ready = [write for write in writes if core.may_store(write)]
             if remote is not None and ready and left > 0:
                 deadline = remote.deadline(left)
-                stamp = created if created is not None else remote.earliest_server_time(deadline)
-                remote.set_many([core.wire_item(write, stamp) for write in ready], deadline)
+                server_now = remote.earliest_server_time(deadline)
+                remote.set_many(core.wire_items(ready, created, server_now), deadline)
                 core.written(ready)
         except RemoteError as error:
             core.failed("set", error)
