@@ -15,7 +15,12 @@ class DeployedConfiguration(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it builds `version`, "standard" or "editable"."""
         if version == "standard":
-            for part in ("prometheus/prometheus.yml", "prometheus/rules", "alertmanager"):
+            for part in (
+                "prometheus/prometheus.yml",
+                "prometheus/rules",
+                "alertmanager",
+                "runbooks",
+            ):
                 build_data["force_include"][f"deploy/{part}"] = (
                     f"routecache_exporters/_deploy/{part}"
                 )

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output left, for example `head`. Python would complain at exit once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:  # the second Ctrl-C; the first ends a command in order
+        return 128 + signal.SIGINT
     return code
 
 

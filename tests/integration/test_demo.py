@@ -30,6 +30,12 @@ def nothing_left(tmp: Path) -> bool:
     return True
 
 
+def path_without_servers(tmp_path: Path) -> str:
+    empty = tmp_path / "bin"
+    empty.mkdir()
+    return str(empty)
+
+
 def metrics_url(demo: "subprocess.Popen[str]") -> str:
     """Read the demo's output up to the line that names /metrics."""
     assert demo.stdout is not None
@@ -67,8 +73,12 @@ def test_a_signal_ends_it_in_order(tmp: Path, number: signal.Signals) -> None:
     assert nothing_left(tmp)
 
 
-def test_nothing_outlives_a_demo_killed_with_9(tmp: Path) -> None:
-    demo = start("demo", "--router-only", "--port", "0", env={"TMPDIR": str(tmp)})
+@pytest.mark.parametrize("embedded", [False, True])
+def test_nothing_outlives_a_demo_killed_with_9(tmp: Path, tmp_path: Path, embedded: bool) -> None:
+    env = {"TMPDIR": str(tmp)}
+    if embedded:
+        env["PATH"] = path_without_servers(tmp_path)
+    demo = start("demo", "--router-only", "--port", "0", env=env)
     assert demo.stdout is not None
     assert demo.stderr is not None
     with demo.stdout, demo.stderr:
@@ -96,7 +106,8 @@ def test_nothing_of_the_monitoring_outlives_a_demo_killed_with_9(tmp: Path) -> N
 
 
 @pytest.mark.needs("prometheus", "prometheus-alertmanager")
-def test_taken_ports_give_free_ones_and_are_said(tmp: Path) -> None:
+def test_a_taken_port_is_an_error_that_leaves_nothing(tmp: Path) -> None:
+    """Also when Redis and the router run already."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = run("demo", "--prometheus-port", port, "--port", "0", env={"TMPDIR": str(tmp)})
@@ -104,17 +115,15 @@ def test_taken_ports_give_free_ones_and_are_said(tmp: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert f"port {port}" in done.stderr
     assert nothing_left(tmp)
+
+
+@pytest.mark.needs("prometheus", "prometheus-alertmanager")
+def test_the_monitoring_runs_and_ends_with_the_demo(tmp: Path) -> None:
     arguments = ("--port", "0", "--prometheus-port", "0", "--alertmanager-port", "0")
     done = run("demo", "--seconds", "2", *arguments, env={"TMPDIR": str(tmp)})
     assert done.returncode == 0, done.stderr
     assert "Waits are shortened" in done.stdout
     assert nothing_left(tmp)
-
-
-def path_without_servers(tmp_path: Path) -> str:
-    empty = tmp_path / "bin"
-    empty.mkdir()
-    return str(empty)
 
 
 def test_without_a_server_on_path_the_embedded_one_is_taken(tmp: Path, tmp_path: Path) -> None:

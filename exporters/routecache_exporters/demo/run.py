@@ -1,0 +1,209 @@
+"""The demo itself: starts its parts, replays the sample, stages the outage, ends in order."""
+
+import os
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TextIO
+
+from routecache import RoutingCache, RoutingSettings, snapshot
+from routecache_exporters.demo.embedded import EmbeddedRedis, configured_url
+from routecache_exporters.demo.processes import Processes, StartError
+from routecache_exporters.demo.router import Router
+from routecache_exporters.demo.stack import Addresses, Monitoring, find_binaries, is_ready
+from routecache_exporters.demo.state import Outage, State, cache_lines, circuits
+from routecache_exporters.demo.uptime import process_uptime
+from routecache_exporters.demo.view import View, logged_to, make_view, summary
+from routecache_exporters.demo.webhook import Inbox
+from routecache_exporters.http import start_http_server
+from routecache_exporters.ports import EVERYWHERE, LOOPBACK, choose_port
+from routecache_exporters.replay.report import without_credentials
+from routecache_exporters.signals import stop_on_signals
+from routecache_exporters.usage import UsageError
+
+TICK = 0.25
+"""Seconds between two looks at the state."""
+
+FULL_STACK = (
+    "The full stack with Grafana: docker compose -f deploy/compose.yaml up. Alerts here: put "
+    "prometheus and alertmanager on PATH (Debian: apt install prometheus prometheus-alertmanager)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asked for. A port of None takes the default, or a free one."""
+
+    seconds: float | None
+    outage: bool
+    router_only: bool
+    addr: str
+    port: int | None
+    prometheus_port: int | None
+    alertmanager_port: int | None
+
+
+def run_demo(options: Options, stream: TextIO) -> int:
+    """Run until the time is up or a signal comes.
+
+    Returns:
+        0, or 1 when a look-up raised or answered wrong.
+
+    Raises:
+        UsageError: something that was asked for cannot be had.
+    """
+    with stop_on_signals() as stop, ExitStack() as parts:
+        try:
+            return _Demo(options, stream, stop, parts).run()
+        except StartError as error:
+            raise UsageError(str(error)) from error
+
+
+class _Demo:
+    def __init__(
+        self, options: Options, stream: TextIO, stop: threading.Event, parts: ExitStack
+    ) -> None:
+        self._options = options
+        self._stop = stop
+        self._parts = parts
+        self._urls: dict[str, str] = {}
+        self._outage = Outage()
+        self._monitoring: Monitoring | None = None
+        self._inbox: Inbox | None = None
+        url = configured_url(os.environ)
+        if options.outage and url is not None:
+            raise UsageError(
+                "--outage stops Redis, and REDIS_URL names one that the demo did not start: "
+                "unset REDIS_URL"
+            )
+        metrics_port, note = choose_port(options.port, 9464, "--port", options.addr)
+        self._view: View = make_view(stream)
+        parts.callback(self._view.close)
+        parts.enter_context(logged_to(self._view))
+        if note:
+            self._view.say(note)
+        self._own: Processes | None = None
+        self._redis: EmbeddedRedis | None = None
+        if url is None:
+            self._redis = EmbeddedRedis(self._processes(), stop)
+            self._redis.start()
+            self._view.say(f"Redis: {self._redis.server}, of the demo's own")
+        else:
+            self._view.say(f"Redis: {without_credentials(url)} (REDIS_URL)")
+        cache = parts.enter_context(RoutingCache(settings=self._settings(url)))
+        self._serve_metrics(metrics_port)
+        self._router = Router(cache)
+        parts.callback(self._router.close)
+
+    def _processes(self) -> Processes:
+        """What starts processes, made when the first is needed."""
+        if self._own is None:
+            self._own = self._parts.enter_context(Processes())
+        return self._own
+
+    def _settings(self, url: str | None) -> RoutingSettings:
+        settings = RoutingSettings.from_env()
+        if self._redis is not None:
+            url = self._redis.url
+        return replace(settings, enable_redis=True, redis_url=url or settings.redis_url)
+
+    def _serve_metrics(self, port: int) -> None:
+        server = start_http_server(addr=self._options.addr, port=port)
+        self._parts.callback(server.close)
+        everywhere = self._options.addr in (EVERYWHERE, "::")
+        self._router_address = f"{LOOPBACK if everywhere else self._options.addr}:{server.port}"
+        url = f"http://{self._router_address}/metrics"
+        if is_ready(url):
+            self._view.say(f"metrics: {url} served {process_uptime():.2f} s after the start")
+        self._urls["metrics"] = url
+
+    def run(self) -> int:
+        """Replay until the end, show it, sum it up."""
+        if not self._options.router_only:
+            self._start_monitoring()
+        begin = time.monotonic()
+        self._router.start()
+        while not self._stop.wait(TICK) and self._router.is_alive():
+            elapsed = time.monotonic() - begin
+            if self._options.seconds is not None and elapsed >= self._options.seconds:
+                break
+            if self._options.outage:
+                self._stage_outage(elapsed)
+            self._view.show(self._state(begin))
+        self._router.close()
+        state = self._state(begin)
+        self._view.show(state)
+        self._view.close()
+        for line in summary(state):
+            self._view.say(line)
+        return 1 if state.exceptions or state.wrong_answers else 0
+
+    def _start_monitoring(self) -> None:
+        options = self._options
+        try:
+            binaries = find_binaries()
+        except UsageError as error:
+            self._view.say(f"No alerts here: {error}. {FULL_STACK}.")
+            return
+        ports = []
+        for wanted, default, flag in (
+            (options.prometheus_port, 9090, "--prometheus-port"),
+            (options.alertmanager_port, 9093, "--alertmanager-port"),
+        ):
+            port, note = choose_port(wanted, default, flag)
+            ports.append(port)
+            if note:
+                self._view.say(note)
+        self._inbox = self._parts.enter_context(Inbox())
+        addresses = Addresses(
+            self._router_address,
+            f"{LOOPBACK}:{ports[0]}",
+            f"{LOOPBACK}:{ports[1]}",
+            self._inbox.url,
+        )
+        self._monitoring = Monitoring(self._processes(), binaries, addresses, self._stop)
+        self._urls["prometheus"] = self._monitoring.prometheus_url
+        self._urls["alertmanager"] = self._monitoring.alertmanager_url
+        for name in ("prometheus", "alertmanager"):
+            self._view.say(f"{name}: {self._urls[name]}")
+        self._view.say(
+            "Waits are shortened here: rules see an hour in 20 s and a `for` of 2 min in 2 s, "
+            "scrapes come every second. Deployed values: deploy/prometheus."
+        )
+
+    def _stage_outage(self, elapsed: float) -> None:
+        assert self._redis is not None
+        begin, end = outage_window(self._options.seconds)
+        if elapsed >= begin and self._outage.stopped is None:
+            self._outage = Outage(stopped=time.monotonic())
+            self._redis.stop()
+        elif elapsed >= end and self._outage.started is None:
+            self._redis.start()
+            self._outage = replace(self._outage, started=time.monotonic())
+
+    def _state(self, begin: float) -> State:
+        now, books = time.monotonic(), snapshot()
+        replayer = self._router.replayer
+        problem = self._monitoring.ended() if self._monitoring else None
+        stopped = self._redis is not None and not self._redis.running
+        return State(
+            now=now,
+            elapsed=now - begin,
+            seconds=self._options.seconds,
+            requests=replayer.requests,
+            exceptions=replayer.exceptions,
+            wrong_answers=replayer.wrong_answers,
+            caches=cache_lines(books),
+            circuits=circuits(books),
+            redis="stopped by the demo" if stopped else "up",
+            outage=self._outage,
+            notices=self._inbox.notices() if self._inbox else (),
+            urls=self._urls,
+            problems=[text for text in (problem, replayer.first_exception) if text],
+        )
+
+
+def outage_window(seconds: float | None) -> tuple[float, float]:
+    """From when to when Redis is stopped, in seconds after the replay's start."""
+    return (30.0, 60.0) if seconds is None else (0.25 * seconds, 0.5 * seconds)
