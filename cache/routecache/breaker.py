@@ -107,6 +107,16 @@ class CircuitBreaker:
                 ):
                     self._open()
 
+    def abandoned(self) -> None:
+        """A call that `allow` let through ended without telling anything of L2.
+
+        If it was the probe, the next call probes.
+        """
+        with self._lock:
+            if self._state == "half_open":
+                self._state = "open"
+                self._retry_at = self._timer()
+
     def _open(self) -> None:
         wait = min(self._reset * 2**self._reopened, self._max_reset)
         self._reopened = min(self._reopened + 1, 16)

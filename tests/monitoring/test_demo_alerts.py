@@ -12,9 +12,9 @@ from tests.commands import pids_naming, run
 def test_an_outage_reaches_the_inbox_and_resolves(tmp_path: Path) -> None:
     """The page for L2 fires during the outage, and all that fired resolves before the end."""
     done = run(
-        "demo", "--seconds", "115", "--outage",
+        "demo", "--seconds", "150", "--outage",
         "--port", "0", "--prometheus-port", "0", "--alertmanager-port", "0",
-        timeout=160, env={"TMPDIR": str(tmp_path)},
+        timeout=200, env={"TMPDIR": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

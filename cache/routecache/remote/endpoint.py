@@ -11,10 +11,11 @@ from redis.retry import Retry
 
 from routecache import forking, registry
 from routecache.breaker import CircuitBreaker
-from routecache.errors import ConfigurationError
+from routecache.errors import ConfigurationError, RemoteError
 from routecache.remote.clock import ServerClock
 from routecache.remote.deadline import with_deadline
 from routecache.remote.pool import Connection, Pool
+from routecache.remote.translate import ANSWERED, translate
 from routecache.stats import EndpointSnapshot, EndpointStats
 
 _logger = logging.getLogger("routecache")
@@ -79,6 +80,17 @@ class Endpoint:
         connection.send_command("TIME")
         seconds, micros = connection.read_response()
         self.clock.learn(sent, time.monotonic(), int(seconds) * 1_000_000 + int(micros))
+
+    def failed(self, error: Exception) -> RemoteError:
+        """Tell the breaker of a call that failed; returns the error as the core knows it."""
+        failure = error if isinstance(error, RemoteError) else translate(error)
+        if failure.kind in ANSWERED:
+            self.breaker.succeeded()
+        elif failure.kind == "pool":
+            self.breaker.abandoned()  # this process asks too much at once; the server may be well
+        else:
+            self.breaker.failed()
+        return failure
 
     def check(self) -> None:
         """Build one unconnected connection, so that a bad option fails at construction."""

@@ -11,7 +11,6 @@ import redis
 from routecache.errors import CircuitOpenError, RemoteError
 from routecache.remote import endpoint as endpoints
 from routecache.remote.endpoint import Endpoint
-from routecache.remote.translate import ANSWERED, translate
 from routecache.typing import Operation
 
 Command = tuple[object, ...]
@@ -134,18 +133,14 @@ class SyncRemote:
         try:
             replies = self._round_trip(deadline, commands)
         except Exception as error:
-            failure = error if isinstance(error, RemoteError) else translate(error)
-            if failure.kind in ANSWERED:
-                endpoint.breaker.succeeded()
-            else:
-                endpoint.breaker.failed()
+            failure = endpoint.failed(error)
             if failure.kind == "connection":
                 endpoint.pool.drop_idle()
             if failure is error:
                 raise
             raise failure from error
         except BaseException:
-            endpoint.breaker.failed()  # an interrupt may leave a probe without its outcome
+            endpoint.breaker.abandoned()
             raise
         else:
             endpoint.breaker.succeeded()

@@ -75,9 +75,9 @@ class SyncTiers:
         landing: Landing | None = None
         try:
             landing = Landing("load", loader())
+            return landing
         finally:
             self._core.end_wait(flight, started, landing)
-        return landing
 
     def _wait(self, flight: Flight, started: float) -> Landing:
         core = self._core

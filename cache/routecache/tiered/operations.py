@@ -45,8 +45,8 @@ class Read:
 class Write:
     """One value on its way into both tiers, by `set` or by a load."""
 
-    __slots__ = ("attempted", "fence", "key", "l1_expires_at", "l2_ttl", "payload", "started", "tags",
-                 "value", "wire_key")  # fmt: skip
+    __slots__ = ("attempted", "fence", "key", "l1_expires_at", "l2_ttl", "payload", "started",
+                 "tags", "value", "wire_key")  # fmt: skip
 
     def __init__(
         self, key: str, wire_key: str, value: object, payload: bytes, tags: tuple[str, ...],
