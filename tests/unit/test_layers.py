@@ -14,6 +14,7 @@ def test_lower_layers_never_import_upper_ones() -> None:
         capture_output=True,
         text=True,
         timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:]
 

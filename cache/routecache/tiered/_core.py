@@ -28,7 +28,7 @@ from routecache.tiered.books import Books
 from routecache.tiered.fences import Fences, TagTimes
 from routecache.tiered.flights import Flight, Flights, Landing
 from routecache.tiered.operations import Read, Write
-from routecache.typing import MissReason, Operation, Outcome, Serializer, Timer
+from routecache.typing import MISS, MissReason, Operation, Outcome, Serializer, Timer
 
 # A tag key must outlive every entry that it invalidates, also those of other processes.
 TAG_TTL = 24 * 3600.0
@@ -73,6 +73,13 @@ class TieredCore:
             raise CacheClosedError("this cache manager is closed: make a new one")
         for key in wanted:
             keys.check_key(key)
+
+    def missed(self, key: str) -> object:
+        """Enter the look-up of a cache without L2 that the hit path did not find; gives MISS."""
+        now = self.timer()
+        reason = self.local.miss_reason(key, now)
+        self.books.miss(reason, reason, "miss", self.timer() - now)
+        return MISS
 
     def begin_read(self, key: str) -> Read:
         """Open a look-up. `read.entry` is set if another caller has filled L1 meanwhile."""

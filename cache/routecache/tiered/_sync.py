@@ -25,6 +25,8 @@ class SyncTiers:
         """The value of a key that the hit path did not find, or MISS."""
         core = self._core
         core.check_keys(key)
+        if self._remote is None:
+            return core.missed(key)
         read = core.begin_read(key)
         try:
             self._fetch((read,))

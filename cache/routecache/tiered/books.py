@@ -17,15 +17,16 @@ class Books:
 
     def __init__(self, stats: CacheStats) -> None:
         self.stats = stats
-        self._cells = stats.cells
+        self._thread = stats.cells.local
 
     def l1_hit(self) -> None:
         """A look-up that was answered by L1 off the hit path."""
-        self._cells.local.cell.l1_hits += 1
+        self._thread.cell.l1_hits += 1
 
     def l2_hit(self, l1_reason: L1MissReason, seconds: float) -> None:
         """A look-up that L2 answered."""
-        with self._cells.recording() as cell:
+        cell = self._thread.cell
+        with cell.lock:
             cell.add("l2_hits")
             cell.add("l1_misses", l1_reason)
             cell.observe(REQUEST_BOUNDS, seconds, "request", "l2_hit")
@@ -40,7 +41,8 @@ class Books:
         coalesced: bool = False,
     ) -> None:
         """A look-up that no tier answered; `outcome` is load, miss or error."""
-        with self._cells.recording() as cell:
+        cell = self._thread.cell
+        with cell.lock:
             cell.add("misses", reason)
             cell.add("l1_misses", l1_reason)
             cell.observe(REQUEST_BOUNDS, seconds, "request", outcome)
@@ -49,7 +51,8 @@ class Books:
 
     def load(self, seconds: float, failure: str | None = None) -> None:
         """A loader that ran, and why it failed if it did."""
-        with self._cells.recording() as cell:
+        cell = self._thread.cell
+        with cell.lock:
             cell.add("loads")
             cell.observe(LOAD_BOUNDS, seconds, "load")
             if failure is not None:
@@ -57,32 +60,38 @@ class Books:
 
     def error(self, tier: Tier, operation: Operation, kind: str) -> None:
         """A command or a conversion that failed."""
-        with self._cells.recording() as cell:
+        cell = self._thread.cell
+        with cell.lock:
             cell.add("errors", tier, operation, kind)
 
     def set(self, payload_bytes: int) -> None:
         """A call of `set` or a fill by a load, with its encoded size."""
-        with self._cells.recording() as cell:
+        cell = self._thread.cell
+        with cell.lock:
             cell.add("sets")
             cell.observe(SIZE_BOUNDS, payload_bytes, "value_size")
 
     def write(self, tier: Tier) -> None:
         """An entry stored in `tier`."""
-        with self._cells.recording() as cell:
+        cell = self._thread.cell
+        with cell.lock:
             cell.add("writes", tier)
 
     def delete(self, tier: Tier) -> None:
         """A delete that reached `tier`, whether or not it held the key."""
-        with self._cells.recording() as cell:
+        cell = self._thread.cell
+        with cell.lock:
             cell.add("deletes", tier)
 
     def evicted(self, reason: str) -> None:
         """An entry that left L1 by itself: size or expired."""
-        with self._cells.recording() as cell:
+        cell = self._thread.cell
+        with cell.lock:
             cell.add("evictions", "l1", reason)
 
     def removed(self, tier: Tier, reason: str, n: int = 1) -> None:
         """Entries that were taken out: invalidated, cleared or health."""
         if n:
-            with self._cells.recording() as cell:
+            cell = self._thread.cell
+            with cell.lock:
                 cell.add("removals", tier, reason, n=n)
