@@ -175,7 +175,7 @@ class BaseCacheManager:
             ValueTooLargeError: it exceeds `Policy.max_value_bytes`; the key is then deleted.
             ConfigurationError: `ttl` is not a number of seconds greater than 0.
         """
-        self._tiers.set_many({key: value}, ttl, tags)
+        self._tiers.set_many({keys.check_key(key): value}, ttl, tags)
 
     def delete(self, key: str) -> bool:
         """Remove the key from both tiers; True if one of them held it."""
