@@ -48,7 +48,7 @@ format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff format -q .
 
 bench: $(VENV)/.dev ## measure against peers, in interleaved runs (about 3 minutes)
-	@for b in bench/bench_*.py; do $(BIN)/python $$b || exit 1; done
+	@for b in bench/bench_*.py; do $(BIN)/python -m bench.$$(basename $$b .py) || exit 1; done
 
 dashboards: $(VENV)/.dev ## regenerate dashboards/json from dashboards/*.py
 	$(BIN)/python -m dashboards.build
