@@ -144,7 +144,8 @@ class EndpointStats:
 
     def observe(self, operation: str, seconds: float) -> None:
         """Record one attempt of `operation`, failed or not."""
-        with self.cells.recording() as cell:
+        cell = self.cells.local.cell
+        with cell.lock:
             cell.observe(L2_BOUNDS, seconds, "l2", operation)
 
     def waited(self, seconds: float) -> None:

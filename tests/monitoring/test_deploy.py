@@ -163,6 +163,22 @@ def test_image_is_pinned_small_and_not_root() -> None:
     assert SERVICES["router"]["user"].split(":")[0] == user
 
 
+def test_image_is_built_from_files_that_are_there_and_sent() -> None:
+    """What the Dockerfile copies exists and is not left out of the build context."""
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    copies = re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE)
+    sources = {source.rstrip("/") for copy in copies for source in copy.split()}
+    ignore = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    sent = {line.removeprefix("!") for line in ignore if line.startswith("!")}
+    assert "*" in ignore
+    for source in sources:
+        assert (ROOT / source).exists()
+        assert any(path == source or path.startswith(f"{source}/") for path in sent), source
+    # The build hook and what it puts into the wheel.
+    assert "hatch_build.py" in sources
+    assert {"deploy/prometheus", "deploy/alertmanager", "deploy/runbooks"} <= sent
+
+
 @contextmanager
 def inbox() -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The stack's inbox on a free port: its URL and its process."""
