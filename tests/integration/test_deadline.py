@@ -4,6 +4,7 @@ The bounds are generous (a second against a deadline of 50 ms): they tell a boun
 that hangs, not a fast machine from a slow one. `bench/` measures.
 """
 
+import gc
 import socket
 import threading
 import time
@@ -131,3 +132,13 @@ def test_a_url_that_cannot_work_is_one_clear_error_without_its_password() -> Non
         with pytest.raises(ConfigurationError, match=said) as caught:
             BaseCacheManager(redis_url=url)
         assert "hunter2" not in str(caught.value)
+
+
+def test_a_manager_that_is_dropped_lets_go_of_its_connections(redis_server: RedisServer) -> None:
+    for _ in range(3):
+        cache = BaseCacheManager(redis_url=redis_server.url, cache_prefix="dropped")
+        cache.set("k", 1)
+        before = len(snapshot().endpoints)
+        del cache
+        gc.collect()
+        assert len(snapshot().endpoints) == before - 1

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+import weakref
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -33,7 +34,9 @@ class SyncRemote:
 
     def __init__(self, url: str | None = None, client: "redis.Redis | None" = None) -> None:
         self._endpoint: Endpoint = endpoints.acquire(url, client)
-        self._closed = False
+        # Also lets go of the endpoint when a manager is dropped without having been closed.
+        self._release = weakref.finalize(self, endpoints.release, self._endpoint)
+        self._release.atexit = False
         if self._endpoint.users == 1:
             self._first_connection()
 
@@ -121,9 +124,7 @@ class SyncRemote:
 
     def close(self) -> None:
         """Let go of the endpoint; the last manager of a URL closes its connections."""
-        if not self._closed:
-            self._closed = True
-            endpoints.release(self._endpoint)
+        self._release()
 
     def _execute(self, operation: Operation, deadline: float, *commands: Command) -> list[Any]:
         endpoint = self._endpoint
