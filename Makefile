@@ -7,7 +7,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench dashboards requirements wheel clean
+.PHONY: help demo test coverage check format bench dashboards requirements wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ demo: $(VENV)/.demo ## replay a sample log on an embedded Redis, with metrics (D
 
 test: $(VENV)/.dev ## run all tests whose servers are installed, and name the others
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+coverage: $(VENV)/.dev ## run the tests and show which lines none of them reaches
+	@$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
 
 check: $(VENV)/.dev ## lint, types, layers, generated files
 	$(BIN)/ruff check .

@@ -51,37 +51,27 @@ class Entry(SieveNode):
         return self.expires_at < other.expires_at
 
 
-class _Sieve(SieveCache[Entry]):
-    def __init__(self, maxsize: int, evicted: Callable[[Entry], None]) -> None:
-        super().__init__(maxsize)
-        self._evicted = evicted
+class _TellsEvictions:
+    """Mixin for a cachetools cache: `evicted(entry)` is called for each that `popitem` takes."""
+
+    evicted: Callable[[Entry], None]
 
     def popitem(self) -> tuple[str, Entry]:
-        key, entry = super().popitem()
-        self._evicted(entry)
+        key, entry = super().popitem()  # type: ignore[misc]  # the cache in the MRO has it
+        self.evicted(entry)
         return key, entry
 
 
-class _LRU(cachetools.LRUCache[str, Entry]):
-    def __init__(self, maxsize: int, evicted: Callable[[Entry], None]) -> None:
-        super().__init__(maxsize)
-        self._evicted = evicted
-
-    def popitem(self) -> tuple[str, Entry]:
-        key, entry = super().popitem()
-        self._evicted(entry)
-        return key, entry
+class _Sieve(_TellsEvictions, SieveCache[Entry]):
+    pass
 
 
-class _LFU(cachetools.LFUCache[str, Entry]):
-    def __init__(self, maxsize: int, evicted: Callable[[Entry], None]) -> None:
-        super().__init__(maxsize)
-        self._evicted = evicted
+class _LRU(_TellsEvictions, cachetools.LRUCache[str, Entry]):
+    pass
 
-    def popitem(self) -> tuple[str, Entry]:
-        key, entry = super().popitem()
-        self._evicted(entry)
-        return key, entry
+
+class _LFU(_TellsEvictions, cachetools.LFUCache[str, Entry]):
+    pass
 
 
 class _Locked(Mapping[str, Entry]):
@@ -123,13 +113,14 @@ class LocalTier:
         self._cache: _Sieve | _LRU | _LFU
         self.entries: Mapping[str, Entry]
         if policy == "sieve":
-            sieve = _Sieve(maxsize, self._evicted_by_size)
+            sieve = _Sieve(maxsize)
             self._cache, self.entries = sieve, sieve.nodes
         elif policy in ("lru", "lfu"):
-            self._cache = (_LRU if policy == "lru" else _LFU)(maxsize, self._evicted_by_size)
+            self._cache = _LRU(maxsize) if policy == "lru" else _LFU(maxsize)
             self.entries = _Locked(self._cache, self)
         else:
             raise ConfigurationError(f"l1_policy={policy!r} is not one of 'sieve', 'lru' and 'lfu'")
+        self._cache.evicted = self._evicted_by_size
 
     def put(self, entry: Entry, now: float) -> None:
         """Store `entry`, replacing the key's previous one and evicting what the bound asks for."""

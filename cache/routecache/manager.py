@@ -4,21 +4,18 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from routecache import keys, registry
 from routecache.errors import CacheClosedError, ConfigurationError
 from routecache.local import L1Policy
 from routecache.policy import Policy, check_ttl
-from routecache.remote.sync import SyncRemote
+from routecache.remote.sync import RedisClient, SyncRemote
 from routecache.serializers import JsonSerializer
 from routecache.stats import L1_HIT_BOUNDS, CacheSnapshot, stats_for
 from routecache.tiered._core import TieredCore
 from routecache.tiered._sync import SyncTiers
 from routecache.typing import MISS, Remote, Serializer, Timer
-
-if TYPE_CHECKING:
-    import redis
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
 
@@ -64,7 +61,7 @@ class BaseCacheManager:
         *,
         name: str | None = None,
         redis_url: str | None = None,
-        redis_client: "redis.Redis | Remote | None" = None,
+        redis_client: RedisClient | Remote | None = None,
         l1_policy: L1Policy = "sieve",
         serializer: Serializer | None = None,
         policy: Policy = Policy(),  # noqa: B008  # frozen, and part of the documented signature
@@ -303,7 +300,7 @@ def _check_maxsize(maxsize: object) -> None:
         raise ConfigurationError(f"l1_maxsize={maxsize!r}: give a number of entries from 1 on")
 
 
-def _remote(url: str | None, client: "redis.Redis | Remote | None") -> Remote:
+def _remote(url: str | None, client: RedisClient | Remote | None) -> Remote:
     if client is not None and isinstance(client, Remote):
         return client
     if client is None and url is None:

@@ -5,7 +5,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, TypeAlias
 
 import redis
 
@@ -14,7 +14,8 @@ from routecache.remote import endpoint as endpoints
 from routecache.remote.endpoint import Endpoint
 from routecache.typing import Operation
 
-Command = tuple[object, ...]
+Command: TypeAlias = tuple[object, ...]
+RedisClient: TypeAlias = redis.Redis
 
 _INVALIDATE_TAG = (
     resources.files("routecache.remote").joinpath("lua/invalidate_tag.lua").read_text("utf-8")
@@ -32,7 +33,7 @@ class SyncRemote:
     `time.monotonic`.
     """
 
-    def __init__(self, url: str | None = None, client: "redis.Redis | None" = None) -> None:
+    def __init__(self, url: str | None = None, client: RedisClient | None = None) -> None:
         self._endpoint: Endpoint = endpoints.acquire(url, client)
         # Also lets go of the endpoint when a manager is dropped without having been closed.
         self._release = weakref.finalize(self, endpoints.release, self._endpoint)
