@@ -42,7 +42,7 @@ def digest(context: object, *, algorithm: DigestAlgorithm = "blake2b") -> str:
         32 lowercase hexadecimal characters, 128 bits.
 
     Raises:
-        KeyTypeError: something else is inside, a cycle, or more than `MAX_DEPTH` levels; the
+        KeyTypeError: something else is inside, a cycle, or more than 100 levels (`MAX_DEPTH`); the
             message names its path, such as `context["user"].session`.
         ConfigurationError: unknown algorithm.
 
