@@ -35,6 +35,10 @@ class ServerClock:
         self._offsets = (server - received, server - sent)
         self._learnt_at = received
 
+    def told(self, sent: float, received: float, reply: tuple[bytes, bytes]) -> None:
+        """Take in the reply to TIME as Redis gives it."""
+        self.learn(sent, received, int(reply[0]) * 1_000_000 + int(reply[1]))
+
     def at_least(self, received: float, server_us: int) -> None:
         """The server's clock had reached `server_us` before `received` (monotonic seconds)."""
         offsets = self._offsets

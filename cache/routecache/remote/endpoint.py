@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import redis
@@ -78,8 +78,15 @@ class Endpoint:
             connection.on_connect()
         sent = time.monotonic()
         connection.send_command("TIME")
-        seconds, micros = connection.read_response()
-        self.clock.learn(sent, time.monotonic(), int(seconds) * 1_000_000 + int(micros))
+        self.clock.told(sent, time.monotonic(), connection.read_response())
+
+    def answered(self, replies: Sequence[Any]) -> None:
+        """Tell the breaker of a round trip whose replies were all read, errors among them."""
+        for reply in replies:
+            if isinstance(reply, RemoteError) and reply.kind not in ANSWERED:
+                self.breaker.failed()
+                return
+        self.breaker.succeeded()
 
     def failed(self, error: Exception) -> RemoteError:
         """Tell the breaker of a call that failed; returns the error as the core knows it."""

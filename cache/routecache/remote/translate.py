@@ -15,6 +15,7 @@ _KINDS: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.ConnectionError, "connection"),
     (exceptions.ReadOnlyError, "readonly"),
     (exceptions.OutOfMemoryError, "oom"),
+    (exceptions.NoScriptError, "noscript"),
     (exceptions.MasterDownError, "cluster"),
     (exceptions.ClusterError, "cluster"),
     (exceptions.MovedError, "cluster"),
@@ -32,10 +33,12 @@ _BY_PREFIX = {
     "BUSY": "busy",
     "MISCONF": "readonly",
     "CLUSTERDOWN": "cluster",
+    "WRONGTYPE": "wrongtype",
+    "NOSCRIPT": "noscript",
 }
 
 # The server answered these, so it is there: they say nothing about the next read.
-ANSWERED = frozenset({"oom", "readonly", "other"})
+ANSWERED = frozenset({"oom", "readonly", "other", "noscript", "wrongtype"})
 
 
 def translate(error: Exception) -> RemoteError:
