@@ -4,7 +4,7 @@ A look-up reads `entries[key]` and compares its clock with `entry.fresh_until`; 
 a plain dict and takes no lock (see sieve.py), for LRU and LFU cachetools' own classes behind a
 lock, because their hits reorder. Everything else in this file runs under `lock`, off the hit path.
 
-An entry is served by the hit path until `fresh_until` and removed at `expires_at`. Expired
+An entry is served by the hit path until `fresh_until` and removed at `kept_until`. Overdue
 entries are found through a heap of deadlines and reclaimed a few at a time by later writes, so
 that no call ever pays for the expiry of all; an evicted or replaced entry stays in the heap as a
 dead reference until it surfaces or until the dead outnumber the living, when the heap is rebuilt.
@@ -33,22 +33,52 @@ _MIN_GHOSTS = 128
 
 
 class Entry(SieveNode):
-    """One value in L1. Times are seconds of the manager's monotonic timer."""
+    """One value in L1.
 
-    __slots__ = ("expires_at", "fresh_until", "live", "tags", "value")
+    Times are seconds of the manager's monotonic timer: the hit path serves the value while
+    `now < fresh_until`; `expires_at` is the end of its TTL; until `kept_until`, which is never
+    earlier, it stays to be served stale. `created` is in microseconds of the Redis server's
+    clock, `size` the bytes that count towards the tier's bound, `filled_at` when it was put, and
+    `delta` how many seconds its load took. `live` says whether the tier holds it.
+
+    An entry is put once. While it is held only `visited` and `fresh_until` may change.
+    """
+
+    __slots__ = (
+        "created", "delta", "expires_at", "filled_at", "fresh_until", "kept_until", "live", "size",
+        "tags", "value",
+    )  # fmt: skip
 
     def __init__(
-        self, key: str, value: object, expires_at: float, tags: tuple[str, ...] = ()
+        self,
+        key: str,
+        value: object,
+        expires_at: float,
+        tags: tuple[str, ...] = (),
+        *,
+        fresh_until: float | None = None,
+        kept_until: float | None = None,
+        created: int = 0,
+        size: int = 0,
+        filled_at: float = 0.0,
+        delta: float = 0.0,
     ) -> None:
         super().__init__(key)
         self.value = value
-        self.fresh_until = expires_at
+        self.fresh_until = expires_at if fresh_until is None else fresh_until
         self.expires_at = expires_at
+        self.kept_until = (
+            expires_at if kept_until is None or kept_until < expires_at else kept_until
+        )
         self.tags = tags
+        self.created = created
+        self.size = size
+        self.filled_at = filled_at
+        self.delta = delta
         self.live = True
 
     def __lt__(self, other: "Entry") -> bool:
-        return self.expires_at < other.expires_at
+        return self.kept_until < other.kept_until
 
 
 class _TellsEvictions:
@@ -131,24 +161,27 @@ class LocalTier:
                 previous.live = False
             self._cache[entry.key] = entry
             self._ghosts.pop(hash(entry.key), None)
-            if entry.expires_at != float("inf"):
+            if entry.kept_until != float("inf"):
                 heappush(self._deadlines, entry)
                 if len(self._deadlines) > 2 * len(self._cache) + 64:
                     self._deadlines = [e for e in self._deadlines if e.live]
                     heapify(self._deadlines)
 
     def peek(self, key: str, now: float) -> Entry | None:
-        """The key's unexpired entry, without telling the eviction policy of it."""
+        """The key's entry, fresh or kept for stale serving; the eviction policy is not told."""
         with self.lock:
             entry = self._peek(key)
-            return entry if entry is not None and now < entry.expires_at else None
+            return entry if entry is not None and now < entry.kept_until else None
 
     def miss_reason(self, key: str, now: float) -> L1MissReason:
-        """Why L1 does not hold `key`, and remove its entry if that has expired."""
+        """Why L1 has no fresh `key`; an entry that nobody may serve any more is removed."""
         with self.lock:
             entry = self._peek(key)
-            if entry is not None and now >= entry.expires_at:
-                self._expire(entry)
+            if entry is not None:
+                if now >= entry.kept_until:
+                    self._expire(entry)
+                elif now >= entry.expires_at or now >= entry.fresh_until:
+                    return "expired"
             ghost = self._ghosts.get(hash(key))
             if ghost is None:
                 return "cold"
@@ -176,7 +209,7 @@ class LocalTier:
             return len(victims)
 
     def size(self, now: float) -> int:
-        """How many entries have not expired; walks the expired part of the heap only."""
+        """How many entries are kept; walks the overdue part of the heap only."""
         with self.lock:
             return len(self._cache) - self._expired(now)
 
@@ -186,7 +219,7 @@ class LocalTier:
         heap, expired, todo = self._deadlines, 0, [0]
         while todo:
             i = todo.pop()
-            if i < len(heap) and heap[i].expires_at <= now:
+            if i < len(heap) and heap[i].kept_until <= now:
                 expired += heap[i].live
                 todo += (2 * i + 1, 2 * i + 2)
         return expired
@@ -202,7 +235,7 @@ class LocalTier:
 
     def _reclaim(self, now: float) -> None:
         for _ in range(_RECLAIM_PER_WRITE):
-            if not self._deadlines or self._deadlines[0].expires_at > now:
+            if not self._deadlines or self._deadlines[0].kept_until > now:
                 return
             entry = heappop(self._deadlines)
             if entry.live:

@@ -119,6 +119,32 @@ def test_a_miss_knows_how_the_last_copy_went(tier: Tier) -> None:
     assert reason(gone, 0) == "invalidated"
 
 
+def test_an_entry_kept_for_stale_serving_is_an_expired_miss_until_it_goes(tier: Tier) -> None:
+    entry = Entry("k", "v", 10.0, fresh_until=5.0, kept_until=20.0)
+    tier.local.put(entry, 0.0)
+    assert tier.local.peek("k", 19.9) is entry
+    assert tier.local.size(19.9) == 1
+    assert [tier.local.miss_reason("k", t) for t in (0.0, 5.0, 10.0)] == ["cold"] + ["expired"] * 2
+    assert tier.evicted == {}, "a miss removes only what is past kept_until"
+    assert tier.local.peek("k", 20.0) is None
+    assert tier.local.size(20.0) == 0
+    assert tier.local.miss_reason("k", 20.0) == "expired"
+    assert tier.evicted == {"expired": 1}
+
+
+def test_the_end_of_the_ttl_and_not_of_the_keeping_makes_a_ghost_expired(tier: Tier) -> None:
+    tier.local.put(Entry("k", "v", 10.0, kept_until=20.0), 0.0)
+    tier.local.drop("k")
+    assert [tier.local.miss_reason("k", t) for t in (9.0, 10.0)] == ["invalidated", "expired"]
+
+
+def test_an_entry_is_fresh_and_kept_for_its_ttl_unless_told_otherwise() -> None:
+    entry = Entry("k", "v", 10.0, ("t",))
+    assert (entry.fresh_until, entry.kept_until, entry.tags) == (10.0, 10.0, ("t",))
+    assert (entry.created, entry.size, entry.filled_at, entry.delta) == (0, 0, 0.0, 0.0)
+    assert Entry("k", "v", 10.0, kept_until=1.0).kept_until == 10.0, "never before the TTL ends"
+
+
 def test_the_ghost_list_is_bounded(tier: Tier) -> None:
     for i in range(5000):
         tier.put(f"k{i}")
