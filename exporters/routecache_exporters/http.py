@@ -52,11 +52,13 @@ def start_http_server(
     registry: what /metrics serves, to which routecache's metrics are added unless they are there;
         None is prometheus_client's global registry, with the program's own metrics.
     ready: called by /-/ready, from any thread; None is always ready.
-    timeout: seconds that a client may take for one exchange in all.
+    timeout: seconds that a client may take for one exchange in all; for the head of its request
+        it has 2.5 of them. When all 32 connections are taken, the longest idle one makes room; if
+        none is idle, the newcomer is answered 503.
 
     Returns a server to close, or to leave running until the process ends. Raises ListenError (an
-    OSError) if the address cannot be listened on, and ConfigurationError if a number is out of
-    range. Safe for threads and tasks.
+    OSError) if the address cannot be listened on, and ConfigurationError if `port` or
+    `timeout` is no number or out of range. Safe for threads and tasks.
     """
     return serve(Site(registry, ready=ready), addr, port, timeout=timeout)
 

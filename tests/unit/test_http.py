@@ -101,6 +101,15 @@ def test_every_answer_forbids_sniffing_and_caching(path: str) -> None:
         ("application/openmetrics-text;version=1.0.0;escaping=x\r\nSet-Cookie:a=b",
          OPENMETRICS + "; escaping=underscores"),
         (";;=,,q=,/", CLASSIC),
+        ('application/openmetrics-text; version="1.0.0"', OPENMETRICS + "; escaping=underscores"),
+        ('application/openmetrics-text;version = "1.0\\.0";escaping="allow-utf-8"',
+         OPENMETRICS + "; escaping=allow-utf-8"),
+        ('text/plain;version="1.0.0";q="0.1",application/openmetrics-text;q=0.9', OPENMETRICS),
+        ('text/html;title="a;q=0,application/openmetrics-text;\\"",text/plain', CLASSIC),
+        ('application/openmetrics-text;version="1.0.0', CLASSIC),
+        ('application/openmetrics-text;version=1.0.0;escaping="dots;version=x,y"',
+         OPENMETRICS + "; escaping=underscores"),
+        ('text/plain;version="', CLASSIC),
     ],
 )  # fmt: skip
 def test_the_format_follows_the_accept_header(accept: str, content_type: str) -> None:

@@ -1,4 +1,4 @@
-"""The built-in server, over real sockets: addresses, errors, slow clients and its end."""
+"""The built-in server, over real sockets: addresses, targets, errors and its end."""
 
 import http.client
 import re
@@ -12,8 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from routecache.errors import CacheError, ConfigurationError
-from routecache_exporters.http import ListenError, Site, start_http_server
-from routecache_exporters.web.server import MAX_CONNECTIONS, serve
+from routecache_exporters.http import ListenError, start_http_server
 
 PAGES = ("/", "/metrics", "/-/healthy", "/-/ready")
 
@@ -80,15 +79,54 @@ def test_a_taken_port_is_one_clear_error(registry: CollectorRegistry) -> None:
 
 
 def test_addresses_that_cannot_be_listened_on_are_explained(registry: CollectorRegistry) -> None:
-    """A foreign address, a bad name and numbers out of range each have their own message."""
+    """A foreign address and a bad name each have their own message."""
     with pytest.raises(ListenError, match=r"does not have the address 192\.0\.2\.1"):
         start_http_server("192.0.2.1", 0, registry=registry)
     with pytest.raises(ListenError, match="there is no address 'not a host'"):
         start_http_server("not a host", 0, registry=registry)
-    with pytest.raises(ConfigurationError, match="port=65536"):
-        start_http_server(port=65536, registry=registry)
-    with pytest.raises(ConfigurationError, match="timeout=0"):
-        start_http_server(port=0, registry=registry, timeout=0)
+
+
+@pytest.mark.parametrize("port", ["9", True, False, -1, 65536, 9464.0, None])
+def test_what_is_no_port_is_refused(registry: CollectorRegistry, port: Any) -> None:
+    """Text, a bool and numbers out of range are one error that tells what was given and may be."""
+    with pytest.raises(ConfigurationError) as caught:
+        start_http_server(port=port, registry=registry)
+    assert str(caught.value) == (
+        f"port={port!r}: give a whole number from 0 (picks a free port) to 65535"
+    )
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "5", True, float("nan"), float("inf")])
+def test_what_is_no_timeout_is_refused(registry: CollectorRegistry, timeout: Any) -> None:
+    """The time-out is a number of seconds that a socket can take."""
+    with pytest.raises(ConfigurationError, match=rf"timeout={timeout!r}: give a number"):
+        start_http_server(port=0, registry=registry, timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://127.0.0.1:1/-/healthy", 200),
+        ("HTTPS://[::1]/%2D/healthy?x", 200),
+        ("http://example.com", 200),
+        ("http://example.com?x", 200),
+        ("http://example.com/nothing", 404),
+        ("ftp://example.com/-/healthy", 404),
+        ("*", 404),
+    ],
+)
+def test_targets_in_absolute_form(registry: CollectorRegistry, target: str, status: int) -> None:
+    """A request as a proxy gets it is served; scheme and host do not matter."""
+    with start_http_server(port=0, registry=registry) as server:
+        assert fetch(server.port, "GET", target)[0] == status
+
+
+def test_an_absolute_target_keeps_its_query(registry: CollectorRegistry) -> None:
+    """`name[]` limits the metrics also there."""
+    with start_http_server(port=0, registry=registry) as server:
+        target = f"{server.url}/metrics?name[]=routecache_build_info"
+        body = fetch(server.port, "GET", target)[2]
+    assert body.count(b"\n") == 3
 
 
 def _has_ipv6() -> bool:
@@ -114,66 +152,6 @@ def test_the_url_reaches_the_server(registry: CollectorRegistry, addr: str, url:
         assert re.fullmatch(url, server.url)
         host = server.url.removeprefix("http://").rpartition(":")[0].strip("[]")
         assert fetch(server.port, "GET", "/-/healthy", host)[0] == 200
-
-
-class ManualTimer:
-    """A clock that moves when told."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        """The time in seconds."""
-        return self.now
-
-
-def test_a_slow_client_is_hung_up_on(registry: CollectorRegistry) -> None:
-    """A request that is not complete within the time-out ends, however it trickles in."""
-    timer = ManualTimer()
-    with (
-        serve(Site(registry), "127.0.0.1", 0, timeout=10, timer=timer) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=10) as client,
-    ):
-        client.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
-        assert fetch(server.port, "GET", "/-/healthy")[0] == 200
-        timer.now = 9.9
-        client.sendall(b"z")
-        assert fetch(server.port, "GET", "/-/healthy")[0] == 200
-        timer.now = 10
-        assert _read_to_end(client) == b""
-
-
-def test_connections_are_bounded(registry: CollectorRegistry) -> None:
-    """One client more than the bound is turned away at once, and the others keep their place."""
-    with start_http_server(port=0, registry=registry) as server:
-        address = ("127.0.0.1", server.port)
-        idle = [socket.create_connection(address, timeout=10) for _ in range(MAX_CONNECTIONS)]
-        try:
-            with socket.create_connection(address, timeout=10) as surplus:
-                assert _read_to_end(surplus) == b""
-            idle[0].sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
-            assert _read_to_end(idle[0]).startswith(b"HTTP/1.0 200 OK\r\n")
-        finally:
-            for connection in idle:
-                connection.close()
-
-
-def test_closing_the_server_hangs_up_on_idle_clients(registry: CollectorRegistry) -> None:
-    """A connection without a request does not outlive the server."""
-    server = start_http_server(port=0, registry=registry)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
-        assert fetch(server.port, "GET", "/-/healthy")[0] == 200  # so the first one is accepted
-        server.close()
-        assert _read_to_end(client) == b""
-
-
-def _read_to_end(client: socket.socket) -> bytes:
-    received = b""
-    try:
-        while chunk := client.recv(4096):
-            received += chunk
-    except ConnectionError:
-        pass  # a reset is an end, too
-    return received
 
 
 FORK = """

@@ -5,10 +5,12 @@ weight, and raises on a version that is not a number; its `gzip_accepted` overlo
 weights are judged here, and the encoder is chosen from one cleaned-up media range.
 """
 
+import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
+from prometheus_client.openmetrics.exposition import ALLOWUTF8, DOTS, UNDERSCORES, VALUES
 from prometheus_client.registry import Collector
 
 Encoder: TypeAlias = Callable[[Collector], bytes]
@@ -17,6 +19,8 @@ _OPENMETRICS: Final = "application/openmetrics-text"
 _TEXT: Final = "text/plain"
 _VERSIONS: Final = {_OPENMETRICS: ("", "1.0.0"), _TEXT: ("", "0.0.4", "1.0.0")}
 _WILDCARDS: Final = ("*/*", "text/*")
+# Only these go on to `choose_encoder`, which splits at every ";" and ",", also inside quotes.
+_ESCAPINGS: Final = (ALLOWUTF8, UNDERSCORES, DOTS, VALUES)
 
 
 def choose_format(accept: str) -> tuple[Encoder, str]:
@@ -34,7 +38,7 @@ def choose_format(accept: str) -> tuple[Encoder, str]:
             wanted = [media_range]
             if version:
                 wanted.append(f"version={version}")
-            if "escaping" in parameters:
+            if parameters.get("escaping") in _ESCAPINGS:
                 wanted.append(f"escaping={parameters['escaping']}")
             return choose_encoder(";".join(wanted))
     return generate_latest, CONTENT_TYPE_PLAIN_0_0_4
@@ -53,11 +57,36 @@ def _by_weight(header: str) -> list[tuple[str, dict[str, str]]]:
 
 def _ranges(header: str) -> list[tuple[str, dict[str, str]]]:
     entries: list[tuple[str, dict[str, str]]] = []
-    for entry in header.lower().split(","):
-        name, *rest = (part.strip() for part in entry.split(";"))
-        parameters = dict(part.replace(" ", "").split("=", 1) for part in rest if "=" in part)
-        entries.append((name, parameters))
+    for entry in _split(header.lower(), ","):
+        name, *rest = _split(entry, ";")
+        pairs = (part.partition("=") for part in rest if "=" in part)
+        entries.append((name, {key.strip(): _unquoted(value.strip()) for key, _, value in pairs}))
     return entries
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """`text` split at `separator` outside of quoted strings (RFC 9110, 5.6.4), parts stripped."""
+    if '"' not in text:
+        return [part.strip() for part in text.split(separator)]
+    parts: list[str] = []
+    begin, quoted, escaped = 0, False, False
+    for i, char in enumerate(text):
+        if escaped:
+            escaped = False
+        elif char == '"':
+            quoted = not quoted
+        elif quoted:
+            escaped = char == "\\"
+        elif char == separator:
+            parts.append(text[begin:i].strip())
+            begin = i + 1
+    return [*parts, text[begin:].strip()]
+
+
+def _unquoted(value: str) -> str:
+    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
+        return value
+    return re.sub(r"\\(.)", r"\1", value[1:-1])
 
 
 def _weight(parameters: dict[str, str]) -> float:

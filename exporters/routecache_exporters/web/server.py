@@ -1,14 +1,16 @@
 """A small HTTP server for programs that have none: the standard library's, one thread per request.
 
 It speaks HTTP/1.0 and closes after each answer, which costs a scrape well under a millisecond and
-keeps every connection short. A client has `timeout` seconds for the whole exchange, however it
-spreads them, and there are never more than `MAX_CONNECTIONS` at once, so nobody can pile up
-threads by being slow.
+keeps every connection short. A client has `HEAD_SECONDS` for the head of its request and `timeout`
+seconds for the whole exchange, however it spreads them, and there are never more than
+`MAX_CONNECTIONS` at once (`connections.py`), so nobody can pile up threads by being slow, nor
+shut others out by being idle.
 """
 
 import contextlib
 import errno
 import logging
+import re
 import socket
 import sys
 import threading
@@ -23,12 +25,26 @@ from urllib.parse import unquote
 from routecache import forking
 from routecache.errors import CacheError, ConfigurationError
 from routecache.typing import Timer
+from routecache_exporters.web.connections import Connections, Parting
 from routecache_exporters.web.core import Site, fold_headers
 
 MAX_CONNECTIONS: Final = 32
+"""Slots. Two Prometheus servers, an agent and a few people need a quarter of them at worst, and
+32 threads that wait cost a program next to nothing."""
+
+HEAD_SECONDS: Final = 2.5
+"""For the head of a request. It fits one packet, and a client sends it as soon as it is connected;
+TCP sends a lost packet again after 0.2 to 1 s, so that even two losses in a row are forgiven."""
+
 _REACHED_AT: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # bound elsewhere
-_MAX_BODY: Final = 64 * 1024
 _POLL: Final = 0.1  # seconds between looks at deadlines and at whether to stop
+
+_ABSOLUTE: Final = re.compile("https?://[^/?#]*", re.IGNORECASE)
+_BUSY_TEXT: Final = b"All connections of the exporter are in use. Try again.\n"
+_BUSY: Final = (
+    b"HTTP/1.0 503 Service Unavailable\r\nServer: routecache\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nRetry-After: 1\r\n\r\n%b"
+) % (len(_BUSY_TEXT), _BUSY_TEXT)
 
 _log = logging.getLogger("routecache.exporters")
 
@@ -50,19 +66,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         assert isinstance(self.server, _Server)
-        path, _, query = self.path.partition("?")
         headers = fold_headers(self.headers.items())
-        response = self.server.site.respond(self.command, unquote(path), headers, query)
+        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        if not self.server.connections.answering(self.connection, unread=has_body):
+            return
+        path, query = _split(self.path)
+        response = self.server.site.respond(self.command, path, headers, query)
         self.send_response(response.status)
         for name, value in response.headers:
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(response.body)
-        self.wfile.flush()
-        # Closing a socket with unread bytes resets it, and the client might miss the answer.
-        length = headers.get("content-length", "")
-        if length.isdecimal():
-            self.rfile.read(min(int(length), _MAX_BODY))
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        # The base's own refusals, of heads that are too long or make no sense; more may come.
+        assert isinstance(self.server, _Server)
+        if self.server.connections.answering(self.connection, unread=True):
+            super().send_error(code, message, explain)
 
     def version_string(self) -> str:
         return "routecache"
@@ -82,48 +102,50 @@ class _Server(ThreadingMixIn, TCPServer):
     ) -> None:
         self.address_family = family
         self.site = site
+        self.connections = Connections(MAX_CONNECTIONS, HEAD_SECONDS, timeout, timer)
         self._timeout = timeout
-        self._timer = timer
-        self._deadlines: dict[socket.socket, float] = {}
-        self._lock = threading.Lock()
+        self._parting = Parting(timer)
         super().__init__(address, _Handler)
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
-        return len(self._deadlines) < MAX_CONNECTIONS
 
     def process_request(self, request: Any, client_address: Any) -> None:
         request.settimeout(self._timeout)  # for what is still open when the server is closed
-        with self._lock:
-            self._deadlines[request] = self._timer() + self._timeout
-        super().process_request(request, client_address)
+        if self.connections.admit(request):
+            super().process_request(request, client_address)
+        else:
+            with contextlib.suppress(OSError):
+                request.send(_BUSY)  # a new socket's buffer has room for it
+            self._parting.add(request)
 
     def shutdown_request(self, request: Any) -> None:
-        with self._lock:
-            self._deadlines.pop(request, None)
-        super().shutdown_request(request)
+        if self.connections.leave(request):
+            self._parting.add(request)
+        else:
+            super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        # Runs between requests. Shutting a socket down wakes the thread that waits for it.
-        now = self._timer()
-        with self._lock:
-            late = [sock for sock, deadline in self._deadlines.items() if deadline <= now]
-        _shut_down(late, socket.SHUT_RDWR)
+        # Runs between requests.
+        self.connections.hang_up_late()
+        self._parting.look()
 
-    def hang_up(self) -> None:
-        """End the exchanges that still wait for a request; answers on their way are finished."""
-        with self._lock:
-            still_open = list(self._deadlines)
-        _shut_down(still_open, socket.SHUT_RD)
+    def server_close(self) -> None:
+        super().server_close()
+        self._parting.close()
+        self.connections.stop_reading()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         # Clients that go away are no news; a full traceback on stderr for each would be noise.
         _log.debug("an exchange ended with %s", type(sys.exception()).__name__)
 
 
-def _shut_down(sockets: list[socket.socket], how: int) -> None:
-    for sock in sockets:
-        with contextlib.suppress(OSError):
-            sock.shutdown(how)
+def _split(target: str) -> tuple[str, str]:
+    """The decoded path and the query of a request's target.
+
+    In absolute form, which is for proxies but which every server has to take (RFC 9112, 3.2.2),
+    the scheme and the host go: there is only one site here.
+    """
+    absolute = _ABSOLUTE.match(target)
+    path, _, query = target[absolute.end() if absolute else 0 :].partition("?")
+    return unquote(path), query
 
 
 class ExporterServer:
@@ -156,7 +178,6 @@ class ExporterServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-        self._server.hang_up()
 
     def reset_after_fork(self) -> None:
         """Let go of the parent's socket; the thread that served it does not exist here."""
@@ -183,13 +204,10 @@ def serve(
     addr: an IPv4 or IPv6 address or a host name. port: 0 picks a free one.
     timeout: seconds that one exchange may take in all, sending the answer included.
 
-    Raises ConfigurationError if a number is out of range, and ListenError, an OSError, if the
-    address cannot be listened on.
+    Raises ConfigurationError if `port` or `timeout` is no number or out of range, and ListenError,
+    an OSError, if the address cannot be listened on.
     """
-    if not 0 <= port <= 65535:
-        raise ConfigurationError(f"port={port!r}: give 0 (a free one) to 65535")
-    if not timeout > 0:
-        raise ConfigurationError(f"timeout={timeout!r}: give a number of seconds above 0")
+    _check(port, timeout)
     try:
         family, _, _, _, address = socket.getaddrinfo(
             addr, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -197,6 +215,20 @@ def serve(
         return ExporterServer(_Server(family, address, site, timeout, timer))
     except OSError as error:
         raise ListenError(error.errno, _advice(error, addr, port)) from error
+
+
+def _check(port: object, timeout: object) -> None:
+    # A bool is an int to Python: port=True would ask for port 1.
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+        raise ConfigurationError(
+            f"port={port!r}: give a whole number from 0 (picks a free port) to 65535"
+        )
+    if (
+        isinstance(timeout, bool)
+        or not isinstance(timeout, (int, float))
+        or not 0 < timeout <= threading.TIMEOUT_MAX
+    ):
+        raise ConfigurationError(f"timeout={timeout!r}: give a number of seconds above 0")
 
 
 def _advice(error: OSError, addr: str, port: int) -> str:
