@@ -9,7 +9,7 @@ import pytest
 
 from routecache.registry import ProcessSnapshot
 from routecache_exporters.demo.run import outage_window
-from routecache_exporters.demo.state import CacheLine, Outage, State, cache_lines
+from routecache_exporters.demo.state import STOPPED, CacheLine, Outage, State, cache_lines
 from routecache_exporters.demo.view import (
     PLAIN_INTERVAL,
     LiveView,
@@ -85,6 +85,26 @@ def test_an_outage_without_an_alert_is_told_where_one_was_to_be_expected() -> No
     assert "No alert reached the inbox." not in summary(quiet)
     watched = replace(quiet, urls={"alertmanager": "http://127.0.0.1:9093"})
     assert "No alert reached the inbox." in summary(watched)
+
+
+@pytest.mark.parametrize(
+    ("circuit", "shown"),
+    [
+        ("closed", "circuit closed, "),
+        ("open", "circuit open (Redis is not asked), "),
+        ("half_open", "circuit half open (Redis is tried again), "),
+    ],
+)
+def test_the_circuit_is_explained(circuit: str, shown: str) -> None:
+    stream = io.StringIO()
+    PlainView(stream).show(replace(STATE, circuits={"redis": circuit}))
+    assert shown in stream.getvalue()
+
+
+def test_the_summary_tells_of_a_redis_that_does_not_answer() -> None:
+    silent = replace(STATE, redis="does not answer in time")
+    assert summary(silent)[-1] == "At the end Redis does not answer in time."
+    assert "At the end" not in "".join(summary(STATE) + summary(replace(STATE, redis=STOPPED)))
 
 
 def test_an_alert_outside_the_outage_is_dated_by_the_demo() -> None:

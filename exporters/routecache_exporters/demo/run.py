@@ -12,9 +12,10 @@ from routecache_exporters.demo.embedded import EmbeddedRedis, configured_url
 from routecache_exporters.demo.processes import Processes, StartError
 from routecache_exporters.demo.router import Router
 from routecache_exporters.demo.stack import Addresses, Monitoring, find_binaries, is_ready
-from routecache_exporters.demo.state import Outage, State, cache_lines, circuits
+from routecache_exporters.demo.state import STOPPED, Outage, State, cache_lines, circuits
 from routecache_exporters.demo.uptime import process_uptime
 from routecache_exporters.demo.view import View, logged_to, make_view, summary
+from routecache_exporters.demo.watch import UP, RedisWatch, pinger
 from routecache_exporters.demo.webhook import Inbox
 from routecache_exporters.http import start_http_server
 from routecache_exporters.ports import EVERYWHERE, LOOPBACK, choose_port
@@ -88,10 +89,10 @@ class _Demo:
         if url is None:
             self._redis = EmbeddedRedis(self._processes(), stop)
             self._redis.start()
-            self._view.say(f"Redis: {self._redis.server}, of the demo's own")
-        else:
-            self._view.say(f"Redis: {without_credentials(url)} (REDIS_URL)")
-        cache = parts.enter_context(RoutingCache(settings=self._settings(url)))
+        settings = self._settings(url)
+        cache = parts.enter_context(RoutingCache(settings=settings))
+        self._watch = parts.enter_context(RedisWatch(pinger(settings.redis_url)))
+        self._view.say(self._about_redis(url))
         self._serve_metrics(metrics_port)
         self._router = Router(cache)
         parts.callback(self._router.close)
@@ -107,6 +108,18 @@ class _Demo:
         if self._redis is not None:
             url = self._redis.url
         return replace(settings, enable_redis=True, redis_url=url or settings.redis_url)
+
+    def _about_redis(self, url: str | None) -> str:
+        """Which Redis it is, and the truth about it before the first look-up."""
+        which = f"{without_credentials(url)} (REDIS_URL)" if url else ""
+        if self._redis is not None:
+            which = f"{self._redis.server}, of the demo's own"
+        if self._watch.state == UP:
+            return f"Redis: {which}"
+        return (
+            f"Redis: {which} {self._watch.state}. The caches go on with memory alone, and use "
+            f"Redis as soon as it answers."
+        )
 
     def _serve_metrics(self, port: int) -> None:
         server = start_http_server(addr=self._options.addr, port=port)
@@ -180,6 +193,7 @@ class _Demo:
             self._redis.stop()
         elif elapsed >= end and self._outage.started is None:
             self._redis.start()
+            self._watch.look()
             self._outage = replace(self._outage, started=time.monotonic())
 
     def _state(self, begin: float) -> State:
@@ -196,7 +210,7 @@ class _Demo:
             wrong_answers=replayer.wrong_answers,
             caches=cache_lines(books),
             circuits=circuits(books),
-            redis="stopped by the demo" if stopped else "up",
+            redis=STOPPED if stopped else self._watch.state,
             outage=self._outage,
             notices=self._inbox.notices() if self._inbox else (),
             urls=self._urls,

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from routecache.cells import HistogramSnapshot
 from routecache.registry import ProcessSnapshot
 from routecache_exporters.demo.webhook import Notice
 from routecache_exporters.replay.books import CacheBooks, between
 from routecache_exporters.replay.runner import CACHES
+
+STOPPED: Final = "stopped by the demo"
 
 _NOTHING = ProcessSnapshot((), ())
 
@@ -40,7 +43,7 @@ class State:
     """All that a view needs.
 
     `now` and the times of notices and outage are seconds on one clock; `elapsed` is seconds since
-    the replay began. `circuits` is by L2 alias.
+    the replay began. `circuits` is by L2 alias. `redis` is what there is to say after "Redis".
     """
 
     now: float

@@ -1,11 +1,12 @@
 """How the demo shows its state: a live table on a terminal, plain lines elsewhere, a summary."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from routecache_exporters.demo.state import Outage, State
+from routecache_exporters.demo.state import STOPPED, Outage, State
+from routecache_exporters.demo.watch import UP
 from routecache_exporters.demo.webhook import Notice
 from routecache_exporters.replay.table import duration, percent
 from routecache_exporters.usage import UsageError, require
@@ -20,6 +21,12 @@ PLAIN_INTERVAL = 5.0
 since nobody watches a demo for hours, but its log grows."""
 
 _WIDE = 110  # columns from which the live table has room for the hits of each tier
+
+
+_CIRCUITS: Mapping[str, str] = {
+    "open": "open (Redis is not asked)",
+    "half_open": "half open (Redis is tried again)",
+}
 
 
 class View(Protocol):
@@ -168,6 +175,8 @@ def summary(state: State) -> list[str]:
         *_events(state),
         *state.problems,
     ]
+    if state.redis not in (UP, STOPPED):
+        lines.append(f"At the end Redis {state.redis}.")
     if state.outage.stopped is not None and not state.notices and "alertmanager" in state.urls:
         lines.append("No alert reached the inbox.")
     return lines
@@ -226,7 +235,8 @@ def _title(state: State) -> str:
 
 
 def _circuits(state: State) -> str:
-    return ", ".join(sorted(set(state.circuits.values()))) or "none"
+    circuits = sorted(set(state.circuits.values()))
+    return ", ".join(_CIRCUITS.get(circuit, circuit) for circuit in circuits) or "none"
 
 
 def _or_dash(seconds: float | None) -> str:
