@@ -1,5 +1,6 @@
 """The command line: one clear line for a mistake, ports, signals, help."""
 
+import json
 import os
 import signal
 import socket
@@ -74,6 +75,65 @@ def test_a_mistake_is_one_clear_line_and_exit_code_2(
     assert err.startswith("routecache: ")
     assert err.count("\n") == 1
     assert says in err
+
+
+def deep(levels: int, kind: str) -> str:
+    """A JSON value of so many containers in one another."""
+    opened, closed, core = {"list": ("[", "]", ""), "dict": ('{"a": ', "}", "1")}[kind]
+    return opened * levels + core + closed * levels
+
+
+@pytest.mark.parametrize("kind", ["list", "dict"])
+@pytest.mark.parametrize("levels", [100, 900, 985, 10_000, 100_000])
+@pytest.mark.parametrize("options", [[], ["--context", "c:pow2"], ["--timestamp", "c"]], ids=str)
+def test_a_very_deep_row_is_a_bad_line(
+    tmp_path: Path, levels: int, kind: str, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However deep and wherever it is read, it is left out and named, and the rest is replayed."""
+    log = tmp_path / "log.jsonl"
+    log.write_text(f'{{"c": 1}}\n{{"c": {deep(levels, kind)}}}\n{{"c": 2}}\n')
+    arguments = ["replay", str(log), "--no-redis", "--no-metrics", "--json"]
+    assert cli.main([*arguments, *options]) == 0
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    reason = "JSON of more than 100 levels, which no cache key can hold"
+    assert report["bad_rows"] == {"count": 1, "first": [{"line": 2, "reason": reason}]}
+    assert (report["rows"], report["exceptions"], err) == (2, 0, "")
+
+
+@pytest.mark.parametrize("kind", ["list", "dict"])
+def test_a_row_as_deep_as_a_key_can_be_is_replayed(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The row itself is one of the levels."""
+    log = tmp_path / "log.jsonl"
+    log.write_text(f'{{"c": {deep(99, kind)}, "d": {[[]] * 200}}}\n')
+    assert cli.main(["replay", str(log), "--no-redis", "--no-metrics", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["rows"], report["exceptions"], report["bad_rows"]["count"]) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("levels", [100, 10_000])
+def test_a_log_of_very_deep_rows_alone_is_one_clear_error(
+    tmp_path: Path, levels: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(f'{{"c": {deep(levels, "dict")}}}\n')
+    assert cli.main(["replay", str(log), "--no-redis", "--no-metrics", "--json"]) == 2
+    err = capsys.readouterr().err
+    assert "line 1: JSON of more than 100 levels" in err
+    assert err.count("\n") == 1
+
+
+def test_the_report_says_that_its_quantiles_are_estimates(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["replay", str(log), "--no-redis", "--no-metrics"]
+    says = "interpolated within histogram buckets, not measured"
+    assert cli.main(arguments) == 0
+    assert f"p50 and p99 are {says}." in capsys.readouterr().out
+    assert cli.main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["quantiles"] == says
 
 
 def test_a_bad_environment_is_one_clear_line(

@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
+from routecache.canonical import MAX_DEPTH
 from routecache_exporters.replay.lines import BadRows, Line, LineReader
 from routecache_exporters.usage import UsageError
 
+Container: TypeAlias = dict[str, object] | list[object]
+
+_TOO_DEEP = f"JSON of more than {MAX_DEPTH} levels, which no cache key can hold"
 _DELIMITERS = ",;\t|"
 # A quoted CSV field may go over several lines, but one stray quote must not swallow the log.
 _MAX_RECORD_LINES = 200
@@ -121,10 +125,15 @@ class Log:
                 continue
             try:
                 value = json.loads(line.text)
-            except (ValueError, RecursionError):
+            except RecursionError:  # hundreds of levels or thousands, as Python's release has it
+                self.bad.add(line.number, _TOO_DEEP)
+                continue
+            except ValueError:
                 self.bad.add(line.number, "not JSON")
                 continue
-            if isinstance(value, dict):
+            if _too_deep(value, line.text):
+                self.bad.add(line.number, _TOO_DEEP)
+            elif isinstance(value, dict):
                 yield Row(line.number, value, line.text)
             else:
                 self.bad.add(line.number, f"JSON, but a {type(value).__name__} and no object")
@@ -164,6 +173,20 @@ class Log:
         if len(fields) != len(self.columns):
             return f"{len(fields)} columns instead of {len(self.columns)}"
         return fields
+
+
+def _too_deep(value: object, text: str) -> bool:
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return False  # nearly every row, at no cost
+    containers = _containers([value])
+    for _ in range(MAX_DEPTH):
+        containers = [inner for outer in containers for inner in _containers(outer)]
+    return bool(containers)
+
+
+def _containers(outer: Container) -> list[Container]:
+    values = outer.values() if isinstance(outer, dict) else outer
+    return [value for value in values if isinstance(value, (dict, list))]
 
 
 def _until_quote_closes(line: Line, next_line: Callable[[], Line | None]) -> list[Line]:

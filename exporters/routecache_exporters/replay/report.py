@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
 
 from routecache.registry import ProcessSnapshot
 from routecache_exporters.replay.books import CacheBooks, between
 from routecache_exporters.replay.lines import BadRows
 from routecache_exporters.replay.runner import CACHES, Replayer, Tally
+
+QUANTILES: Final = "interpolated within histogram buckets, not measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ class Report:
             "elapsed_seconds": self.elapsed,
             "behind_seconds": self.behind,
             "interrupted": self.interrupted,
+            "quantiles": QUANTILES,
             "caches": {name: cache.as_dict() for name, cache in self.caches.items()},
             "overall": {
                 "requests": self.requests,

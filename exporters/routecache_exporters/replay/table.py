@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, TextIO
 
 from routecache.cells import HistogramSnapshot
-from routecache_exporters.replay.report import CacheReport, Report
+from routecache_exporters.replay.report import QUANTILES, CacheReport, Report
 from routecache_exporters.usage import require
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _table(report: Report) -> "Table":
     for heading in ("look-ups", "L1 hits", "L2 hits", "hit ratio"):
         table.add_column(heading, justify="right")
     table.add_column("misses by reason")
-    table.add_column("latency p50 / p99 by outcome")
+    table.add_column("latency ~p50 / ~p99 by outcome")
     table.add_column("saved", justify="right")
     for name, cache in report.caches.items():
         books = cache.books
@@ -79,6 +79,7 @@ def _remarks(report: Report) -> list[str]:
     """What a reader has to know to read the table right."""
     terms = report.terms
     remarks = [f"Redis: {terms.redis}" if terms.redis else "Redis: not used"]
+    remarks.append(f"p50 and p99 are {QUANTILES}.")
     firsts = report.total("first_l1_misses")
     if firsts and terms.redis:
         share = report.total("first_l1_misses_l2_hits") / firsts
