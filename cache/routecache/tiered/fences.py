@@ -10,6 +10,8 @@ Two overlapping sets of one key may reach L2 in one order and L1 in the other. N
 so both leave L1 without the key and the next look-up takes what L2 holds.
 """
 
+from collections import OrderedDict
+
 
 class Fence:
     """One open read, load or write of a key."""
@@ -71,22 +73,23 @@ class Fences:
 class TagTimes:
     """When tags were last invalidated by this process, bounded. The caller holds L1's lock.
 
-    A tag pushed out by the bound leaves its time as the floor for all tags: what began before it
-    is treated as invalidated, which costs a look-up and is never wrong.
+    The tag that was not invalidated for longest is pushed out by the bound and leaves its times as
+    the floor for all tags: what began before it is treated as invalidated, which costs a look-up
+    and is never wrong. Neither a tag's times nor the floor ever go back, whatever the clocks do.
     """
 
     LIMIT = 1024
 
     def __init__(self) -> None:
-        self._times: dict[str, tuple[float, int]] = {}
+        self._times: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._floor: tuple[float, int] = (float("-inf"), 0)
 
     def invalidate(self, tag: str, now: float, server_time: int) -> None:
         """Remember that `tag` was invalidated at `now` and at the server's `server_time`."""
-        self._times.pop(tag, None)
-        self._times[tag] = (now, server_time)
+        self._times[tag] = _later(self._times.get(tag, self._floor), (now, server_time))
+        self._times.move_to_end(tag)
         if len(self._times) > self.LIMIT:
-            self._floor = self._times.pop(min(self._times, key=self._times.__getitem__))
+            self._floor = _later(self._floor, self._times.popitem(last=False)[1])
 
     def began_before(self, tags: tuple[str, ...], began: float) -> bool:
         """Whether something that began at `began` is older than an invalidation of its tags."""
@@ -95,3 +98,7 @@ class TagTimes:
     def created_before(self, tags: tuple[str, ...], created: int) -> bool:
         """The same for an entry created at the server's `created`, in microseconds."""
         return any(created <= self._times.get(tag, self._floor)[1] for tag in tags)
+
+
+def _later(a: tuple[float, int], b: tuple[float, int]) -> tuple[float, int]:
+    return max(a[0], b[0]), max(a[1], b[1])
