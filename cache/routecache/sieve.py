@@ -43,6 +43,7 @@ class SieveCache(cachetools.Cache[str, NodeT], Generic[NodeT]):
     def __init__(self, maxsize: int) -> None:
         super().__init__(maxsize)
         self.nodes: dict[str, NodeT] = {}
+        self._bound = maxsize  # `maxsize` is a property
         self._oldest: SieveNode | None = None
         self._newest: SieveNode | None = None
         self._hand: SieveNode | None = None
@@ -53,13 +54,13 @@ class SieveCache(cachetools.Cache[str, NodeT], Generic[NodeT]):
         return node
 
     def __setitem__(self, key: str, value: NodeT) -> None:
-        if self.maxsize < 1:
+        if self._bound < 1:
             raise ValueError("value too large")
         replaced = self.nodes.get(key)
         if replaced is not None:
             self._take_place_of(replaced, value)
         else:
-            while len(self.nodes) >= self.maxsize:
+            while len(self.nodes) >= self._bound:
                 self.popitem()
             value.older, value.newer = self._newest, None
             if self._newest is None:
@@ -88,8 +89,18 @@ class SieveCache(cachetools.Cache[str, NodeT], Generic[NodeT]):
 
     def clear(self) -> None:
         """Remove all entries."""
+        for node in self.take_all().values():
+            node.older = node.newer = None
+
+    def take_all(self) -> dict[str, NodeT]:
+        """Remove all entries and return them, freeing nothing; `nodes` stays the same dict.
+
+        They stay linked to each other: who wants them freed at once takes their links away.
+        """
+        taken = self.nodes.copy()
         self.nodes.clear()
         self._oldest = self._newest = self._hand = None
+        return taken
 
     def popitem(self) -> tuple[str, NodeT]:
         """Evict the entry that SIEVE chooses and return it; KeyError if there is none."""
@@ -101,7 +112,8 @@ class SieveCache(cachetools.Cache[str, NodeT], Generic[NodeT]):
             node = node.newer or self._oldest
             assert node is not None
         self._hand = node
-        del self[node.key]
+        del self.nodes[node.key]
+        self._unlink(node)
         return node.key, cast("NodeT", node)
 
     def _take_place_of(self, old: SieveNode, new: SieveNode) -> None:

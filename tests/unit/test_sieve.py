@@ -90,6 +90,13 @@ class Machine(RuleBasedStateMachine):
         self.cache.clear()
         self.model = Naive()
 
+    @rule()
+    def take_all(self) -> None:
+        nodes = self.cache.nodes
+        assert self.cache.take_all().keys() == self.model.visited.keys()
+        assert self.cache.nodes is nodes, "readers have bound it"
+        self.model = Naive()
+
     @invariant()
     def same_queue_and_sound_links(self) -> None:
         queue: list[str] = []
