@@ -1,5 +1,6 @@
 """Commands to one server, for threads: each call takes a connection and gives it back."""
 
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -51,6 +52,8 @@ class ServerTransport:
         self, operation: Operation, deadline: float, commands: Sequence[Command]
     ) -> list[Any]:
         """Send all commands in one round trip; a reply or a RemoteError for each."""
+        if sys.is_finalizing():  # daemon threads may have ended with any lock in their hands
+            return [RemoteError("pool")] * len(commands)
         endpoint = self._endpoint
         if not endpoint.breaker.allow():
             return [CircuitOpenError()] * len(commands)
@@ -89,6 +92,9 @@ class ServerTransport:
         pool = endpoint.pool
         connection = pool.acquire(deadline)
         sent = time.monotonic()
+        if sent >= deadline:  # it went by in the queue
+            pool.release(connection)
+            raise RemoteError("pool")
         ask_time = endpoint.clock.due(sent)
         replies: list[Any] = []
         try:

@@ -43,6 +43,8 @@ ANSWERED = frozenset({"oom", "readonly", "other", "noscript", "wrongtype"})
 
 def translate(error: Exception) -> RemoteError:
     """The RemoteError that stands for `error`; its text holds no host, key or value."""
+    if isinstance(error, RemoteError):
+        return error
     for kind_of, kind in _KINDS:
         if isinstance(error, kind_of):
             return RemoteError(kind)
