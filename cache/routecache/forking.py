@@ -30,6 +30,9 @@ class KeptWhole(Protocol):
 _resettable: "weakref.WeakValueDictionary[int, Resettable]" = weakref.WeakValueDictionary()
 _whole: "weakref.WeakValueDictionary[int, KeptWhole]" = weakref.WeakValueDictionary()
 _held: list[KeptWhole] = []
+# Two threads may fork at once. Who forks first keeps the other out from the first hook to the
+# last, or each would wait for locks that the other holds.
+_fork_lock = threading.Lock()
 _armed = False
 
 
@@ -80,6 +83,7 @@ def _arm() -> None:
 
 
 def _before() -> None:
+    _fork_lock.acquire()
     # valuerefs() copies in one step: other threads may be making caches now. No thread holds two
     # of these locks at a time, so no order among them is needed.
     for ref in _whole.valuerefs():
@@ -92,12 +96,15 @@ def _before() -> None:
 def _after_in_parent() -> None:
     while _held:
         _held.pop().lock.release()
+    _fork_lock.release()
 
 
 def _after_in_child() -> None:
+    global _fork_lock
     while _held:
         _held.pop().lock = threading.RLock()
     for ref in _resettable.valuerefs():
         thing = ref()
         if thing is not None:
             thing.reset_after_fork()
+    _fork_lock = threading.Lock()  # new, because the parent's may have waiters

@@ -64,3 +64,52 @@ def test_a_child_forked_amid_traffic_starts_at_zero_and_works(shared_redis: Redi
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [[0, True, 1 + 50 + 300, True]] * 8
+
+
+TWO_FORKERS = """
+    import os, sys, threading, warnings
+    from routecache import forking
+    sys.setswitchinterval(1e-6)
+    warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of fork beside threads
+
+    class Thing:
+        def __init__(self):
+            self.lock = threading.RLock()
+
+    things = [Thing() for _ in range(50)]
+    for thing in things:
+        forking.keep_whole(thing)
+    barrier = threading.Barrier(3)
+
+    def fork_often():
+        barrier.wait()
+        for _ in range(40):
+            pid = os.fork()
+            if pid == 0:
+                for thing in things:
+                    with thing.lock:
+                        pass
+                if os.fork() == 0:  # the child's own hooks work too
+                    os._exit(0)
+                os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+            assert os.waitpid(pid, 0)[1] == 0
+
+    threads = [threading.Thread(target=fork_often) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print("done")
+"""
+
+
+def test_threads_that_fork_at_the_same_time_do_not_wait_for_each_other_for_ever() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(TWO_FORKERS)],
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
