@@ -53,7 +53,7 @@ def test_no_call_outlasts_its_deadline_on_an_open_connection(
 ) -> None:
     with BaseCacheManager(redis_url=proxy.url, cache_prefix=f"dl.{mode}.{name}") as cache:
         cache.set("absent", "x" * 2000, ttl=30)
-        cache._core.drop_all()
+        cache.core.drop_all()
         proxy.mode = mode  # type: ignore[assignment]  # one of its modes
         bounded(lambda: CALLS[name](cache))
 
@@ -61,7 +61,7 @@ def test_no_call_outlasts_its_deadline_on_an_open_connection(
 def test_a_dripped_reply_is_not_read_by_the_next_caller(proxy: Proxy) -> None:
     with BaseCacheManager(redis_url=proxy.url, cache_prefix="drip.wrong") as cache:
         cache.set_many({f"k{i}": f"value {i}" for i in range(50)})
-        cache._core.drop_all()
+        cache.core.drop_all()
         proxy.mode = "drip"
         assert cache.get("k0", MISS) is MISS
         proxy.mode = "pass"
@@ -126,7 +126,7 @@ def test_callers_beyond_the_pool_wait_for_a_connection_and_never_raise(
 def test_a_url_that_cannot_work_is_one_clear_error_without_its_password() -> None:
     for url, said in (
         ("http://user:hunter2@host", "redis://"),
-        ("redis://:hunter2@localhost/0?bogus=1", "redis-py refuses"),
+        ("redis://:hunter2@localhost/0?bogus=1", "redis-py does not know"),
         ("redis://:hunter2@localhost/0?max_connections=many", "max_connections"),
     ):
         with pytest.raises(ConfigurationError, match=said) as caught:
