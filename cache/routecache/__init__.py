@@ -1,5 +1,6 @@
 """routecache: a two-tier cache, in memory and in Redis, whose operators know what it is doing."""
 
+from routecache.async_manager import AsyncCacheManager
 from routecache.errors import (
     CacheClosedError,
     CacheError,
@@ -18,6 +19,7 @@ from routecache.typing import MISS
 
 __all__ = [
     "MISS",
+    "AsyncCacheManager",
     "BaseCacheManager",
     "CacheClosedError",
     "CacheError",

@@ -18,7 +18,8 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     `created` is when its load or its `set` began and `expires` when it ends, both in server
     microseconds and both rounded so that the entry is rather older than it is; `codec` is the
-    name of the serializer that wrote `payload`.
+    name of the serializer that wrote `payload`. `none` is a remembered "there is none", `load_us`
+    the microseconds that its load took, `writer` the release that wrote it.
     """
 
     created: int
@@ -26,6 +27,9 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     codec: str
     payload: bytes
     tags: tuple[str, ...] = ()
+    none: bool = False
+    load_us: int = 0
+    writer: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -101,12 +101,12 @@ def check_prefix(prefix: object) -> str:
     return prefix
 
 
-def check_key(key: object) -> str:
+def check_key(key: object, what_it_is: str = "a cache key") -> str:
     """Return `key`, or raise KeyTypeError (a TypeError) unless it is a non-empty str."""
     if isinstance(key, str) and key:
         return key
     what = "an empty str" if isinstance(key, str) else type(key).__qualname__
-    raise KeyTypeError(f"a cache key must be a non-empty str, not {what}")
+    raise KeyTypeError(f"{what_it_is} must be a non-empty str, not {what}")
 
 
 def value_key(prefix: str, key: str, version: int = WIRE_VERSION) -> str:

@@ -7,14 +7,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from routecache import keys, registry
-from routecache.errors import CacheClosedError, ConfigurationError
-from routecache.local import L1Policy
+from routecache.errors import CacheClosedError, ConfigurationError, KeyTypeError
+from routecache.local import Entry, L1Policy
 from routecache.policy import Policy, check_ttl
 from routecache.remote.sync import RedisClient, SyncRemote
-from routecache.serializers import JsonSerializer
+from routecache.serializers import CompressedSerializer, JsonSerializer
 from routecache.stats import L1_HIT_BOUNDS, CacheSnapshot, stats_for
 from routecache.tiered._core import TieredCore
 from routecache.tiered._sync import SyncTiers
+from routecache.tiered.tending import Tending
 from routecache.typing import MISS, Remote, Serializer, Timer
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
@@ -39,6 +40,8 @@ class BaseCacheManager:
         redis_client: a `redis.Redis` whose address, credentials and TLS options to use instead
             of a URL. Its own connections are not used (their time-outs cannot bound a call) and
             it is never closed. Or a Remote, such as `routecache.testing.FakeRemote`.
+        l1_max_bytes: bytes that L1 holds at most, by the encoded size of its values (estimated
+            without Redis); None for no such bound.
         l1_policy: "sieve", whose hits take no lock, or cachetools' "lru" or "lfu".
         serializer: JSON unless given.
         policy: time-outs and bounds, see `Policy`.
@@ -50,6 +53,13 @@ class BaseCacheManager:
     Safe for threads. A forked child keeps the entries of L1, makes its own connections and counts
     from zero. Values are shared, not copied: treat what `get` returns as read-only.
     """
+
+    _waits_for_nothing = False
+
+    @classmethod
+    def _unconnected(cls, *args: Any, **options: Any) -> "BaseCacheManager":
+        """A manager whose construction does not wait for Redis: an event loop may be waiting."""
+        return _Unconnected(*args, **options)
 
     def __init__(
         self,
@@ -63,6 +73,7 @@ class BaseCacheManager:
         redis_url: str | None = None,
         redis_client: RedisClient | Remote | None = None,
         l1_policy: L1Policy = "sieve",
+        l1_max_bytes: int | None = None,
         serializer: Serializer | None = None,
         policy: Policy = Policy(),  # noqa: B008  # frozen, and part of the documented signature
         timer: Timer = time.monotonic,
@@ -71,26 +82,32 @@ class BaseCacheManager:
         keys.check_prefix(cache_prefix)
         check_ttl(l1_ttl, "l1_ttl", endless=not enable_redis)
         check_ttl(l2_ttl, "l2_ttl")
-        self.name = cache_prefix if name is None else name
+        self.name = _check_name(cache_prefix if name is None else name)
         stats = stats_for(self.name)
-        self._core = TieredCore(
+        self.core = TieredCore(
             prefix=cache_prefix,
             stats=stats,
             l1_maxsize=l1_maxsize,
             l1_ttl=float(l1_ttl),
             l2_ttl=float(l2_ttl),
             l1_policy=l1_policy,
-            serializer=JsonSerializer() if serializer is None else serializer,
+            serializer=_serializer(serializer, policy),
             policy=policy,
             timer=timer,
             has_l2=enable_redis,
+            l1_max_bytes=l1_max_bytes,
         )
-        self._remote = _remote(redis_url, redis_client) if enable_redis else None
-        self._tiers = SyncTiers(self._core, self._remote)
+        connect = not self._waits_for_nothing
+        self.remote = remote = _remote(redis_url, redis_client, connect) if enable_redis else None
+        self.tend = None if remote is None else Tending(self.core, remote)
+        self._tiers = SyncTiers(self.core, remote, self.tend)
         # What the hit path reads; see `get`.
-        self._entries = self._core.local.entries
+        self._entries = self.core.local.entries
         self._timer = timer
         self._thread = stats.cells.local
+        self.core.shown_by(self)
+        if remote is not None:
+            self.core.listen(remote)
         registry.register(self)
 
     # The body of `get` stands again in `get_or_load`: on the hit path a call costs more than the
@@ -180,7 +197,7 @@ class BaseCacheManager:
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """The values of those keys that a tier holds, in one round trip; n keys are n requests."""
-        return self._tiers.get_many(list(keys))
+        return self._tiers.get_many(several(keys))
 
     def set_many(
         self, mapping: Mapping[str, Any], ttl: float | None = None, *, tags: Iterable[str] = ()
@@ -190,7 +207,7 @@ class BaseCacheManager:
 
     def delete_many(self, keys: Iterable[str]) -> int:
         """Remove the keys from both tiers in one round trip; how many of them a tier held."""
-        return sum(self._tiers.delete_many(list(keys)))
+        return sum(self._tiers.delete_many(several(keys)))
 
     def invalidate_tags(self, *tags: str) -> None:
         """Make every entry that carries one of `tags` a miss.
@@ -235,18 +252,18 @@ class BaseCacheManager:
             "l1_hit_ratio": s.l1_hits / s.requests if s.requests else 0.0,
             "l2_hit_ratio": s.l2_hits / asked_l2 if asked_l2 else 0.0,
             "l1_size": len(self),
-            "l1_maxsize": self._core.local.maxsize,
+            "l1_maxsize": self.core.local.maxsize,
             "redis_available": self.redis_available,
         }
 
     @property
     def redis_available(self) -> bool:
         """Whether L2 is enabled and its circuit closed."""
-        return self._remote is not None and self._remote.available
+        return self.remote is not None and self.remote.available
 
     def describe(self, snapshot: CacheSnapshot) -> CacheSnapshot:
         """`snapshot` with this manager's gauges added; for exporters."""
-        core = self._core
+        core = self.core
         return registry.add_gauges(
             snapshot,
             l1_entries=len(self),
@@ -256,7 +273,7 @@ class BaseCacheManager:
             l2_ttl=core.l2_ttl if core.has_l2 else None,
             policy=core.local.policy,
             serializer=core.serializer.name,
-            l2=self._remote.alias if self._remote is not None else None,
+            l2=self.remote.alias if self.remote is not None else None,
         )
 
     def close(self) -> None:
@@ -265,18 +282,25 @@ class BaseCacheManager:
         Entries in Redis stay, and so do the counters. Closing twice does nothing.
         """
         registry.unregister(self)
-        self._tiers.close()
+        if not self.core.closed:
+            self.core.closed = True
+            self.core.drop_all()
+            self._tiers.stop()
+
+    def show(self, entries: Mapping[str, Entry]) -> None:
+        """Answer L1 hits from `entries`; for the core."""
+        self._entries = entries
 
     def __len__(self) -> int:
         """How many unexpired entries L1 holds."""
-        return self._core.local.size(self._timer())
+        return self.core.local.size(self._timer())
 
     def __bool__(self) -> bool:
         """True: an empty cache is still a cache."""
         return True
 
     def __enter__(self) -> Self:
-        if self._core.closed:
+        if self.core.closed:
             raise CacheClosedError("this cache manager is closed: make a new one")
         return self
 
@@ -290,9 +314,26 @@ class BaseCacheManager:
 
     def __repr__(self) -> str:
         return (
-            f"<{type(self).__name__} {self.name!r} l1={len(self)}/{self._core.local.maxsize} "
+            f"<{type(self).__name__} {self.name!r} l1={len(self)}/{self.core.local.maxsize} "
             f"redis={'available' if self.redis_available else 'unavailable'}>"
         )
+
+
+class _Unconnected(BaseCacheManager):
+    _waits_for_nothing = True
+
+
+def several(keys: Iterable[str]) -> list[str]:
+    """`keys` as a list; TypeError for a single str, which would fall into its characters."""
+    if isinstance(keys, str):
+        raise KeyTypeError(f"keys={keys!r} is one str: give an iterable of keys, such as a list")
+    return list(keys)
+
+
+def _check_name(name: object) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= 128 or not name.isprintable():
+        raise ConfigurationError(f"name={name!r}: give 1 to 128 printable characters")
+    return name
 
 
 def _check_maxsize(maxsize: object) -> None:
@@ -300,9 +341,16 @@ def _check_maxsize(maxsize: object) -> None:
         raise ConfigurationError(f"l1_maxsize={maxsize!r}: give a number of entries from 1 on")
 
 
-def _remote(url: str | None, client: RedisClient | Remote | None) -> Remote:
+def _serializer(given: Serializer | None, policy: Policy) -> Serializer:
+    serializer = JsonSerializer() if given is None else given
+    if policy.compress_over is None:
+        return serializer
+    return CompressedSerializer(serializer, policy.compress_over)
+
+
+def _remote(url: str | None, client: RedisClient | Remote | None, connect: bool) -> Remote:
     if client is not None and isinstance(client, Remote):
         return client
     if client is None and url is None:
         url = os.environ.get("REDIS_URL") or DEFAULT_REDIS_URL
-    return SyncRemote(url, client)
+    return SyncRemote(url, client, connect=connect)

@@ -57,6 +57,12 @@ class CacheSnapshot:
     loads: int
     load_failures: Mapping[str, int]
     coalesced: int
+    stale_hits: Mapping[str, int]
+    refreshes: Mapping[str, int]
+    duplicate_loads: int
+    recovery_deletes: int
+    recovery_overflows: int
+    invalidations_received: int
     l1_hit_duration: HistogramSnapshot
     request_duration: Mapping[str, HistogramSnapshot]
     load_duration: HistogramSnapshot
@@ -111,6 +117,12 @@ class CacheStats:
             loads=total.counts.get(("loads",), 0),
             load_failures=_single(total.counts, "load_failures"),
             coalesced=total.counts.get(("coalesced",), 0),
+            stale_hits=_single(total.counts, "stale_hits"),
+            refreshes=_single(total.counts, "refreshes"),
+            duplicate_loads=total.counts.get(("duplicate_loads",), 0),
+            recovery_deletes=total.counts.get(("recovery_deletes",), 0),
+            recovery_overflows=total.counts.get(("recovery_overflows",), 0),
+            invalidations_received=total.counts.get(("invalidations_received",), 0),
             l1_hit_duration=_histogram(total, L1_HIT_BOUNDS, "l1_hit"),
             request_duration=_histograms(total, "request"),
             load_duration=_histogram(total, LOAD_BOUNDS, "load"),

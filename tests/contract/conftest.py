@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from routecache import BaseCacheManager
+from routecache import BaseCacheManager, Policy
 from routecache.testing import FakeRemote, ManualTimer
 from tests.contract.world import World
 from tests.servers import RedisServer
@@ -31,6 +31,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
             "cache_prefix": prefix,
             "name": f"{prefix}.{len(made)}",
             "timer": timer,
+            # A busy machine must not turn a look-up into a miss.
+            "policy": Policy(l2_timeout=1.0),
         }
         merged.update(where)
         merged.update(options)

@@ -222,8 +222,8 @@ def test_a_value_too_large_is_refused_and_deletes_the_key_in_both_tiers(world: W
 
 def test_managers_of_one_process_that_share_a_url_share_its_connections(world: World) -> None:
     def endpoint(manager: BaseCacheManager) -> Any:
-        remote: Any = manager._remote
-        return remote if world.kind == "fake" else remote._endpoint
+        remote: Any = manager.remote
+        return remote if world.kind == "fake" else remote.endpoint
 
     assert endpoint(world.make()) is endpoint(world.make())
 

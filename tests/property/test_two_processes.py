@@ -145,8 +145,8 @@ class Machine(RuleBasedStateMachine):
     def bounds_hold_and_nothing_is_left_open(self) -> None:
         for manager in self.managers:
             assert len(manager) <= 4
-            assert len(manager._core._fences) == 0
-            assert manager._core.flights._flying == {}
+            assert len(manager.core._fences) == 0
+            assert manager.core.flights._flying == {}
 
     def teardown(self) -> None:
         for manager in self.managers:

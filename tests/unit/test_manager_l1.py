@@ -261,7 +261,7 @@ def waiting(cache: BaseCacheManager, n: int) -> None:
     """Until `n` callers wait for the flight of "k"."""
 
     def waiters() -> int:
-        flight = cache._core.flights._flying.get("k")
+        flight = cache.core.flights._flying.get("k")
         return len(flight.future._condition._waiters) if flight else 0  # type: ignore[attr-defined]
 
     assert eventually(lambda: waiters() >= n)
@@ -363,5 +363,5 @@ def test_nothing_is_left_open_at_rest(cache: BaseCacheManager) -> None:
             cache.get_or_load("c", lambda: 1, tags=lambda value: [str(value // 0)])
         cache.invalidate_tags("t")
         cache.clear()
-    assert len(cache._core._fences) == 0
-    assert cache._core.flights._flying == {}
+    assert len(cache.core._fences) == 0
+    assert cache.core.flights._flying == {}

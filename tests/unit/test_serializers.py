@@ -190,7 +190,16 @@ def test_the_json_serializer_is_a_serializer() -> None:
     assert MSGPACK.name == "msgpack"
 
 
-WRITTEN = Envelope(1_700_000_000_000_001, 1_700_000_300_000_001, "json", b'{"a":1}', ("t", "ü"))
+WRITTEN = Envelope(
+    1_700_000_000_000_001,
+    1_700_000_300_000_001,
+    "json",
+    b'{"a":1}',
+    ("t", "ü"),
+    none=False,
+    load_us=1500,
+    writer="0.1.0",
+)
 
 
 def test_the_wire_format_is_that_of_the_golden_payload() -> None:
@@ -202,6 +211,13 @@ def test_the_wire_format_is_that_of_the_golden_payload() -> None:
 def test_a_payload_of_a_later_release_is_read_without_its_new_fields() -> None:
     later = (GOLDEN / "envelope-v1-later.bin").read_bytes()
     assert envelope.decode(later, codec="json") == WRITTEN
+
+
+def test_a_payload_of_the_first_five_fields_is_read_by_those_who_know_eight() -> None:
+    five = (GOLDEN / "envelope-v1-five-fields.bin").read_bytes()
+    assert envelope.decode(five, codec="json") == msgspec.structs.replace(
+        WRITTEN, none=False, load_us=0, writer=""
+    )
 
 
 def test_a_payload_without_optional_fields_is_read() -> None:

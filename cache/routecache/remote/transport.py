@@ -17,7 +17,7 @@ Command: TypeAlias = tuple[Any, ...]
 def routing_key(command: Command) -> Any:
     """The key by which a cluster finds the command's node; None if it has none."""
     name = command[0]
-    if name == "EVALSHA" or name == "EVAL":
+    if name in {"EVALSHA", "EVAL"}:
         return command[3]
     return command[1] if len(command) > 1 else None
 
@@ -98,4 +98,8 @@ class AsyncTransport(Protocol):
 
     def scan_targets(self) -> Sequence["AsyncTransport"]:
         """As `Transport.scan_targets`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Send nothing any more, and return when the running loop's connections are closed."""
         ...

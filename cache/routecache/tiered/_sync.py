@@ -1,48 +1,62 @@
-"""The sync driver: the I/O between the core's decisions, and nothing else."""
+"""The sync driver: the I/O between the core's decisions, and nothing else.
 
-import threading
+`_async.py` is the same text with `async` and `await`; a test holds the two together.
+"""
+
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from concurrent.futures import Future
+from typing import Any, TypeAlias
 
 from routecache.errors import LoadTimeoutError, RemoteError, ValueTooLargeError
-from routecache.tiered._core import TAG_TTL, TieredCore
-from routecache.tiered.flights import Flight, Landing
+from routecache.tiered._core import LEASE_MS, TAG_TTL, TieredCore
+from routecache.tiered.flights import ABANDONED, Flight, Landing
 from routecache.tiered.operations import Read, Write
-from routecache.typing import MISS, Remote
+from routecache.tiered.tending import Tending
+from routecache.tiered.waits import SyncWaits, again
+from routecache.typing import MISS, RefreshKind, Remote
 
-Loader: TypeAlias = Callable[[], object]
-Tags: TypeAlias = Iterable[str] | Callable[[object], Iterable[str]]
+Loader: TypeAlias = Callable[[], Any]
+Tags: TypeAlias = Iterable[str] | Callable[[Any], Iterable[str]]
 
 
 class SyncTiers:
-    """Drives `core` over `remote`, or over L1 alone if that is None. Safe for threads."""
+    """Drives `core` over `remote`, or over L1 alone if that is None.
 
-    def __init__(self, core: TieredCore, remote: Remote | None) -> None:
-        self._core = core
+    `tend` is what `remote` is asked to call in the background while the core owes L2 something.
+    Safe for threads.
+    """
+
+    def __init__(self, core: TieredCore, remote: Remote | None, tend: Tending | None) -> None:
+        self.core = core
         self._remote = remote
+        self._tend = tend
+        self._waits = SyncWaits()
 
-    def get(self, key: str) -> object:
+    # Look-ups
+
+    def get(self, key: str) -> Any:
         """The value of a key that the hit path did not find, or MISS."""
-        core = self._core
+        core = self.core
         core.check_keys(key)
         if self._remote is None:
             return core.missed(key)
         read = core.begin_read(key)
         try:
-            self._fetch((read,))
+            self._fetch((read,), core.policy.l2_timeout)
             core.settle(read)
         except BaseException:
             core.broke(read)
             raise
         return core.end_read(read)
 
-    def get_many(self, keys: Sequence[str]) -> dict[str, object]:
+    def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
         """The keys that a tier holds, with their values; one round trip for all."""
-        core = self._core
+        core = self.core
         core.check_keys(*keys)
         reads = [core.begin_read(key) for key in keys]
         try:
-            self._fetch([read for read in reads if read.entry is None])
+            self._fetch(reads, core.policy.l2_timeout)
         except BaseException:
             for read in reads:
                 core.broke(read)
@@ -55,227 +69,351 @@ class SyncTiers:
                 found[read.key] = value
         return found
 
-    def get_or_load(self, key: str, loader: Loader, ttl: float | None, tags: Tags) -> object:
-        """The key's value, loaded once for all who ask meanwhile; MISS if there is none."""
-        core = self._core
+    def ttl(self, key: str) -> float | None:
+        """Seconds for which a tier will still answer for `key`; None if none does."""
+        core = self.core
         core.check_keys(key)
-        core.check_write(ttl, () if callable(tags) else tuple(tags))
+        read = core.begin_peek(key)
+        self._fetch((read,), core.policy.l2_timeout)
+        return core.seconds_left(read)
+
+    def _fetch(self, reads: Sequence[Read], left: float) -> float:
+        """Ask L2 for what L1 lacks, within `left` seconds; returns how many of them are left."""
+        core, remote = self.core, self._remote
+        if remote is None:
+            return 0.0
+        deadline = remote.deadline(left)
+        if core.recovery:
+            self._recover([read.key for read in reads], deadline)
+        wanted = core.to_fetch(reads)
+        if not wanted:
+            return remote.left(deadline)
+        if wanted[0].loads:
+            leases = core.leases_wanted(wanted)
+            replies: Sequence[Any] = remote.lease_many(leases, LEASE_MS, deadline)
+        else:
+            replies = remote.get_many([read.wire_key for read in wanted], deadline)
+        tag_keys = core.arrived(wanted, replies, remote.server_times())
+        if tag_keys:
+            core.tags_arrived(wanted, tag_keys, remote.get_many(tag_keys, deadline))
+        return remote.left(deadline)
+
+    def _recover(self, keys: Sequence[str], deadline: Any) -> None:
+        """Delete what L2 owes for `keys`, so that it may be read for them."""
+        core, remote = self.core, self._remote
+        doomed = core.recovery.owed(keys)
+        if doomed and remote is not None:
+            core.recovered(doomed, remote.delete_many(core.wire_keys(doomed), deadline))
+
+    # Loads
+
+    def get_or_load(self, key: str, loader: Loader, ttl: float | None, tags: Tags) -> Any:
+        """The key's value, loaded once for all who ask meanwhile; MISS if there is none."""
+        core, me = self.core, self._waits.me()
+        core.check_keys(key)
+        core.check_write(ttl, () if callable(tags) else core.check_tags(tags))
         while True:
-            started = core.timer()
-            flight, leads = core.flights.join(key)
+            read = core.begin_read(key, loads=True)
+            if read.answer is not None:
+                value = core.end_read(read)
+                if read.refresh is not None:
+                    self._refresh(key, loader, ttl, tags, read.refresh)
+                return value
+            lends = core.lends(read)
+            flight, leads = core.flights.join(key, None if lends else me)
+            if leads and lends:
+                leads = not self._spawn(flight, loader, ttl, tags, "stale")
+                if leads:
+                    core.flights.lead(flight, me)
             if leads:
-                return self._lead(flight, loader, ttl, tags)
-            if flight.leader == threading.get_ident():
-                landing = self._nested(flight, started, loader)
+                return self._lead(flight, read, loader, ttl, tags)
+            if core.flights.may_wait(flight, me, blocks=self._waits.blocks):
+                landing = self._wait(flight, read, me)
             else:
-                landing = self._wait(flight, started)
+                landing = self._alone(flight, read, loader)
             if landing.outcome != "abandoned":
-                return landing.value
+                return core.give(landing.value)
 
-    def _nested(self, flight: Flight, started: float, loader: Loader) -> Landing:
-        # A loader asks for its own key: waiting for itself would never end.
+    def _alone(self, flight: Flight, read: Read, loader: Loader) -> Landing:
+        # To wait would be to wait for oneself: a loader that asks, over any number of others, for
+        # its own key.
         landing: Landing | None = None
         try:
-            landing = Landing("load", loader())
+            landing = Landing("load", self._waits.call(loader))
             return landing
         finally:
-            self._core.end_wait(flight, started, landing)
+            self.core.end_wait(read, flight, landing)
 
-    def _wait(self, flight: Flight, started: float) -> Landing:
-        core = self._core
+    def _wait(self, flight: Flight, read: Read, me: object) -> Landing:
+        core = self.core
         landing: Landing | None = None
         try:
-            landing = flight.future.result(core.policy.hard_timeout)
+            landing = self._waits.result(flight.future, core.patience(read))
             return landing
-        except TimeoutError as error:
-            if flight.future.done():
-                raise  # the loader's own
-            raise LoadTimeoutError(
-                f"waited {core.policy.hard_timeout} s for another caller's load"
-            ) from error
+        except Exception as error:
+            late = isinstance(error, TimeoutError) and not flight.future.done()
+            if core.serve_stale(read, "refreshing" if late else "error"):
+                landing = core.landed(read)
+                return landing
+            if late:
+                raise LoadTimeoutError(
+                    f"waited {core.policy.hard_timeout} s for another caller's load"
+                ) from error
+            raise again(error) from error
         finally:
-            if landing is None or landing.outcome != "abandoned":
-                core.end_wait(flight, started, landing)
-
-    def _lead(self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags) -> object:
-        core = self._core
-        read = core.begin_read(flight.key)
-        try:
-            left = self._fetch((read,))
-            flight.failure = read.failure
-            if core.settle(read):
-                landing = Landing("l2_hit" if read.entry is None else "l1_hit", read.value)
+            core.flights.waited(me)
+            if landing is ABANDONED:
+                core.forgo(read)
             else:
-                landing = Landing("load", self._load(read, left, loader, ttl, tags))
+                core.end_wait(read, flight, landing)
+
+    def _lead(
+        self, flight: Flight, read: Read, loader: Loader, ttl: float | None, tags: Tags
+    ) -> Any:
+        core = self.core
+        try:
+            landing = self._answer(flight, read, loader, ttl, tags)
         except Exception as error:
             core.broke(read)
             core.flights.fail(flight, error)
             raise
         except BaseException:
             core.broke(read)
-            core.flights.land(flight, Landing("abandoned"))
+            core.flights.abandon(flight)
             raise
         core.end_read(read, "load")
         core.flights.land(flight, landing)
-        return landing.value
+        if read.refresh is not None:
+            self._refresh(flight.key, loader, ttl, tags, read.refresh)
+        return core.give(landing.value)
 
-    def _load(
-        self, read: Read, left: float, loader: Loader, ttl: float | None, tags: Tags
-    ) -> object:
-        core = self._core
-        created = self._created(read, left)
+    def _refresh(
+        self, key: str, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
+    ) -> None:
+        """Load `key` in the background, unless somebody loads it already."""
+        core = self.core
+        flight, leads = core.flights.join(key, None)
+        if leads and not self._spawn(flight, loader, ttl, tags, kind):
+            core.flights.abandon(flight)
+
+    def _spawn(
+        self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
+    ) -> bool:
+        lost = functools.partial(self.core.flights.abandon, flight)
+        return self._waits.spawn(lost, self._lead_behind, flight, loader, ttl, tags, kind)
+
+    def _lead_behind(
+        self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
+    ) -> None:
+        core = self.core
+        core.flights.lead(flight, self._waits.me())
+        read = core.begin_refresh(flight.key)
+        try:
+            landing = self._answer(flight, read, loader, ttl, tags)
+        except Exception as error:  # noqa: BLE001  # counted; it belongs to those who wait for it
+            core.flights.fail(flight, error)
+        except BaseException:
+            core.flights.abandon(flight)
+            raise
+        else:
+            core.flights.land(flight, landing)
+        finally:
+            core.end_refresh(read, kind)
+
+    def _answer(
+        self, flight: Flight, read: Read, loader: Loader, ttl: float | None, tags: Tags
+    ) -> Landing:
+        """What the leader of `flight` brings home: from a tier, or loaded."""
+        core = self.core
+        core.look_again(read)
+        left = core.policy.l2_timeout
+        while read.answer is None:
+            left = self._fetch((read,), left)
+            flight.failure = read.failure
+            pause = None if core.settle(read) else core.pause(read)
+            if pause is None:
+                break
+            if pause:
+                self._nap(read, pause)
+                left = core.policy.l2_timeout
+        if read.answer is not None:
+            return core.landed(read)
+        try:
+            return Landing("load", self._load(read, left, loader, ttl, tags))
+        except Exception:
+            if read.known < 0 and core.serve_stale(read, "error"):
+                return core.landed(read)
+            raise
+
+    def _nap(self, read: Read, seconds: float) -> None:
+        """Wait for another process's load of the key, at most `seconds`."""
+        core = self.core
+        core.check_patience(read)
+        news: Future[None] = core.news(read.key)
+        try:
+            self._waits.result(news, seconds)
+        except TimeoutError:
+            pass
+        finally:
+            core.no_news(read.key, news)
+
+    def _load(self, read: Read, left: float, loader: Loader, ttl: float | None, tags: Tags) -> Any:
+        core, remote = self.core, self._remote
+        created = core.created(read, None if remote is None else remote.server_times())
+        self._hold(read)
         began = core.begin_load()
         try:
-            value = loader()
+            value = self._waits.call(loader)
         except BaseException as error:
             core.end_load(began, error)
+            self._give_up(read, left)
             raise
-        core.end_load(began)
-        if value is MISS:
-            return MISS
-        carried = tuple(tags(value) if callable(tags) else tags)
-        core.check_write(ttl, carried)
+        seconds = core.end_load(began)
         try:
-            payload = core.encode(value)
-        except ValueTooLargeError:
-            self.delete_many([read.key])
-            return value  # counted; who asked for a load must not fail for its size
-        write = core.begin_write(read.key, value, payload, ttl, carried, read)
-        self._store([write], created, left if created is not None else 0.0)
+            if value is MISS and core.policy.negative_ttl is None:
+                self._give_up(read, left)
+                return MISS
+            carried = core.check_tags(tags(value) if callable(tags) and value is not MISS else
+                                      () if callable(tags) else tags)  # fmt: skip
+            core.check_write(ttl, carried)
+            try:
+                payload = core.encode(value)
+            except ValueTooLargeError:
+                self._delete([read.key], left)
+                return value  # counted; who asked for a load must not fail for its size
+            write = core.begin_fill(read, value, payload, ttl, carried, created, seconds)
+            self._store([write], left)
+        finally:
+            core.let_go(read)
         return value
 
-    def _created(self, read: Read, left: float) -> int | None:
-        # Taken before the load, so that what is invalidated during it is older than that.
-        if self._remote is None or read.failure == "l2_unavailable":
-            return None
-        try:
-            return self._remote.earliest_server_time(self._remote.deadline(left))
-        except RemoteError as error:
-            self._core.failed("connect", error)
-            return None
+    def _hold(self, read: Read) -> None:
+        self.core.hold(read)
+        if read.token is not None and self._remote is not None and self._tend is not None:
+            self._remote.in_background(self._tend)
 
-    def set_many(
-        self, mapping: Mapping[str, object], ttl: float | None, tags: Iterable[str]
-    ) -> None:
+    def _give_up(self, read: Read, left: float) -> None:
+        """End the lease of a load that stores nothing, so that no other process waits for it."""
+        core, remote = self.core, self._remote
+        core.let_go(read)
+        if remote is not None and read.token is not None and core.policy.distributed_lock:
+            lease = [(read.lease_key, read.token)]
+            core.failed("set", remote.renew_leases(lease, 0, remote.deadline(left)))
+
+    # Writes
+
+    def set_many(self, mapping: Mapping[str, Any], ttl: float | None, tags: Iterable[str]) -> None:
         """Store every item in both tiers; raises before any is stored."""
-        core = self._core
-        carried = tuple(tags)
+        core = self.core
         core.check_keys(*mapping)
+        carried = core.check_tags(tags)
         core.check_write(ttl, carried)
         payloads = {}
         for key, value in mapping.items():
             try:
                 payloads[key] = core.encode(value)
             except ValueTooLargeError:
-                self.delete_many([key])
+                self._delete([key], core.policy.l2_timeout)
                 raise
         writes = [
-            core.begin_write(key, mapping[key], payload, ttl, carried)
+            core.begin_set(key, mapping[key], payload, ttl, carried)
             for key, payload in payloads.items()
         ]
-        self._store(writes, None, core.policy.l2_timeout)
+        self._store(writes, core.policy.l2_timeout)
 
-    def _store(self, writes: Sequence[Write], created: int | None, left: float) -> None:
-        core, remote = self._core, self._remote
-        doomed: list[str] = []
+    def _store(self, writes: Sequence[Write], left: float) -> None:
+        core, remote = self.core, self._remote
+        owes = False
         try:
-            ready = [write for write in writes if core.may_store(write)]
-            if remote is not None and ready and left > 0:
+            ready = core.to_store(writes)
+            if remote is not None and ready:
                 deadline = remote.deadline(left)
-                server_now = remote.earliest_server_time(deadline)
-                remote.set_many(core.wire_items(ready, created, server_now), deadline)
-                core.written(ready)
-        except RemoteError as error:
-            core.failed("set", error)
+                failure = None if remote.server_times() else remote.connect(deadline)
+                times = remote.server_times()
+                if times is None:
+                    core.unreached(ready, failure)
+                else:
+                    items = core.wire_items(ready, times)
+                    core.stored(ready, remote.store_many(items, deadline))
         finally:
-            doomed = [write.wire_key for write in writes if not core.end_write(write)]
-        if doomed and remote is not None:
-            self._unlink(doomed)
+            owes = core.end_writes(writes)
+        if owes:
+            self._pay(left)
 
     def delete_many(self, keys: Sequence[str]) -> list[bool]:
         """Delete the keys from both tiers; whether any tier held each."""
-        core = self._core
+        core = self.core
         core.check_keys(*keys)
-        replies: list[bool] | None = None
+        return self._delete(keys, core.policy.l2_timeout)
+
+    def _delete(self, keys: Sequence[str], left: float) -> list[bool]:
+        core, remote = self.core, self._remote
+        replies: Sequence[bool | RemoteError] | None = None
         wire_keys = core.begin_delete(keys)
         try:
-            replies = self._unlink(wire_keys)
+            if remote is not None and wire_keys:
+                replies = remote.delete_many(wire_keys, remote.deadline(left))
         finally:
             dropped = core.end_delete(keys, replies)
+        if core.recovery:
+            self.owe()
         return dropped
 
-    def _unlink(self, wire_keys: Sequence[str]) -> list[bool] | None:
-        if self._remote is None or not wire_keys:
-            return None
-        try:
-            deadline = self._remote.deadline(self._core.policy.l2_timeout)
-            return self._remote.delete_many(wire_keys, deadline)
-        except RemoteError as error:
-            self._core.failed("delete", error)
-            return None
+    def _pay(self, left: float) -> None:
+        """A write failed: have L2 forget the key, now if it answers at all, else when it does."""
+        remote = self._remote
+        if remote is not None and remote.available:
+            self._recover(self.core.recovery.some(100), remote.deadline(left))
+        self.owe()
 
-    def invalidate_tags(self, tags: Sequence[str]) -> None:
-        """Make every entry that carries one of `tags` a miss, in both tiers."""
-        core, remote = self._core, self._remote
-        core.check_keys(*tags)
-        core.drop_tags(tags, 0)
-        server_time = 0
-        if remote is not None and tags:
-            try:
-                deadline = remote.deadline(core.policy.l2_timeout)
-                remote.invalidate_tags(core.tag_keys(tags), int(TAG_TTL * 1000), deadline)
-            except RemoteError as error:
-                core.failed("tags", error)
-                server_time = remote.latest_server_time()
-        core.drop_tags(tags, server_time)
+    def owe(self) -> None:
+        """Have the core's debts to L2 paid in the background."""
+        if self.core.recovery and self._remote is not None and self._tend is not None:
+            self._remote.in_background(self._tend)
+
+    def invalidate_tags(
+        self, tags: Sequence[str], reason: str = "invalidated", others: Sequence["SyncTiers"] = ()
+    ) -> None:
+        """Make every entry that carries one of `tags` a miss, in both tiers.
+
+        `others` are caches of the same endpoint for which the same happens in the same step.
+        """
+        remote = self._remote
+        cores = [self.core, *(other.core for other in others)]
+        for core in cores:
+            core.check_keys()
+            core.check_tags(tags)
+        for core in cores:
+            core.drop_tags(tags, 0, reason)
+        replies: Sequence[int | RemoteError] | None = None
+        try:
+            if remote is not None and tags:
+                tag_keys = [key for core in cores for key in core.tag_keys(tags)]
+                deadline = remote.deadline(self.core.policy.l2_timeout)
+                replies = remote.invalidate_tags(tag_keys, int(TAG_TTL * 1000), deadline)
+        finally:
+            times = None if remote is None else remote.server_times()
+            for i, core in enumerate(cores):
+                said = None if replies is None else replies[i * len(tags) : (i + 1) * len(tags)]
+                core.end_invalidate(tags, said, times, reason)
+        for tiers in (self, *others):
+            tiers.owe()
 
     def clear(self) -> bool:
         """Remove all entries of this cache from both tiers; False if L2 failed at it."""
-        core = self._core
+        core, remote = self.core, self._remote
         core.check_keys()
         core.drop_all()
-        cleared = True
-        if self._remote is not None:
-            try:
-                self._remote.clear(core.patterns())
-            except RemoteError as error:
-                core.failed("clear", error)
-                cleared = False
-        core.drop_all()
-        return cleared
-
-    def ttl(self, key: str) -> float | None:
-        """Seconds for which any tier will still answer for `key`; None if none does."""
-        core = self._core
-        core.check_keys(key)
-        read = core.begin_peek(key)
-        self._fetch((read,), peek=True)
-        return core.seconds_left(read)
-
-    def _fetch(self, reads: Sequence[Read], *, peek: bool = False) -> float:
-        """Ask L2 for what L1 lacks; returns the seconds that are left of the one deadline."""
-        core, remote = self._core, self._remote
-        wanted = [read for read in reads if peek or read.entry is None]
-        if remote is None or not wanted:
-            return 0.0
-        deadline = remote.deadline(core.policy.l2_timeout)
+        cleared: int | RemoteError = 0
         try:
-            if len(wanted) == 1:
-                payloads = [remote.get(wanted[0].wire_key, deadline)]
-            else:
-                payloads = remote.get_many([read.wire_key for read in wanted], deadline)
-            tag_keys = core.arrived(wanted, payloads, remote.latest_server_time())
-            if tag_keys:
-                core.tags_arrived(wanted, tag_keys, remote.get_many(tag_keys, deadline))
-        except RemoteError as error:
-            core.read_failed(wanted, error)
-        return remote.left(deadline)
-
-    def close(self) -> None:
-        """Refuse further calls, empty L1 and let go of L2."""
-        core = self._core
-        if not core.closed:
-            core.closed = True
+            if remote is not None:
+                cleared = remote.clear(core.patterns())
+        finally:
             core.drop_all()
-            if self._remote is not None:
-                self._remote.close()
+        return not core.failed("clear", [cleared])
+
+    def stop(self) -> None:
+        """End the background loads and let go of L2; the core may live on."""
+        self._waits.close()
+        if self._remote is not None:
+            self._remote.close()

@@ -5,11 +5,20 @@ lock. So in every snapshot, taken at any moment:
 
     requests = hits{l1} + hits{l2} + sum of misses by reason
     requests = hits{l1} + sum of l1_misses by reason
-    hits{l2} = request_duration{l2_hit};   sum of misses = request_duration{load, miss, error}
+    hits{l2} = request_duration{l2_hit, stale}
+    sum of misses = request_duration{load, miss, error}
 """
 
 from routecache.stats import LOAD_BOUNDS, REQUEST_BOUNDS, SIZE_BOUNDS, CacheStats
-from routecache.typing import L1MissReason, MissReason, Operation, Outcome, Tier
+from routecache.typing import (
+    L1MissReason,
+    MissReason,
+    Operation,
+    Outcome,
+    RefreshKind,
+    StaleReason,
+    Tier,
+)
 
 
 class Books:
@@ -19,17 +28,25 @@ class Books:
         self.stats = stats
         self._thread = stats.cells.local
 
-    def l1_hit(self) -> None:
+    def l1_hit(self, stale: StaleReason | None = None) -> None:
         """A look-up that was answered by L1 off the hit path."""
-        self._thread.cell.l1_hits += 1
+        cell = self._thread.cell
+        with cell.lock:
+            cell.l1_hits += 1
+            if stale is not None:
+                cell.add("stale_hits", stale)
 
-    def l2_hit(self, l1_reason: L1MissReason, seconds: float) -> None:
+    def l2_hit(
+        self, l1_reason: L1MissReason, seconds: float, stale: StaleReason | None = None
+    ) -> None:
         """A look-up that L2 answered."""
         cell = self._thread.cell
         with cell.lock:
             cell.add("l2_hits")
             cell.add("l1_misses", l1_reason)
-            cell.observe(REQUEST_BOUNDS, seconds, "request", "l2_hit")
+            cell.observe(REQUEST_BOUNDS, seconds, "request", "stale" if stale else "l2_hit")
+            if stale is not None:
+                cell.add("stale_hits", stale)
 
     def miss(
         self,
@@ -57,6 +74,31 @@ class Books:
             cell.observe(LOAD_BOUNDS, seconds, "load")
             if failure is not None:
                 cell.add("load_failures", failure)
+
+    def refresh(self, kind: RefreshKind) -> None:
+        """A background refresh that has ended."""
+        self._count("refreshes", kind)
+
+    def duplicate_load(self) -> None:
+        """A load that found another process's newer value when it came to store its own."""
+        self._count("duplicate_loads")
+
+    def recovery_delete(self, n: int) -> None:
+        """Keys of failed writes and deletes that L2 has forgotten now."""
+        self._count("recovery_deletes", n=n)
+
+    def recovery_overflow(self) -> None:
+        """The recovery set overflowed; the whole prefix will be forgotten."""
+        self._count("recovery_overflows")
+
+    def heard(self, n: int) -> None:
+        """Invalidations that the listener received."""
+        self._count("invalidations_received", n=n)
+
+    def _count(self, *key: str, n: int = 1) -> None:
+        cell = self._thread.cell
+        with cell.lock:
+            cell.add(*key, n=n)
 
     def error(self, tier: Tier, operation: Operation, kind: str) -> None:
         """A command or a conversion that failed."""

@@ -1,23 +1,47 @@
 """A look-up and a write on their way through the tiers: plain state, no decisions of the cache."""
 
+from typing import Literal
+
 from routecache import envelope
 from routecache.envelope import Envelope
 from routecache.local import Entry
 from routecache.tiered.fences import Fence
-from routecache.typing import MISS, L1MissReason, MissReason, Serializer
+from routecache.typing import (
+    MISS,
+    L1MissReason,
+    MissReason,
+    RefreshKind,
+    Serializer,
+    StaleReason,
+    Tier,
+)
 
 
 class Read:
-    """One look-up of one key, from its miss in L1 to its end."""
+    """One look-up of one key, from its miss in L1 to its end.
 
-    __slots__ = ("entry", "expires_at", "failure", "fence", "found", "key", "reason", "started",
-                 "tags", "value", "wire_key")  # fmt: skip
+    loads: whether a load follows a miss; only then a stale value may answer.
+    known: for a refresh, the server's `created` of the value to replace: what is no newer is no
+        answer. -1 otherwise.
+    answer: the tier that answered, or None; `value` is what it answered.
+    spare: an old value that may be served when L2 or the load fails.
+    stale: why the answer, if there is one, is a stale one.
+    refresh: the refresh that this look-up asks for.
+    offered, token: the lease token offered to L2, and the one that stands there.
+    beside: whether the token is asked for although L2 holds a value.
+    """
 
-    def __init__(self, key: str, wire_key: str, started: float) -> None:
+    __slots__ = ("answer", "beside", "expires_at", "failure", "fence", "found", "key", "known",
+                 "lease_key", "loads", "offered", "reason", "refresh", "spare", "spare_tier",
+                 "stale", "started", "tags", "token", "value", "wire_key")  # fmt: skip
+
+    def __init__(self, key: str, wire_key: str, lease_key: str, started: float) -> None:
         self.key = key
         self.wire_key = wire_key
+        self.lease_key = lease_key
         self.started = started
-        self.entry: Entry | None = None
+        self.loads = False
+        self.known = -1
         self.fence: Fence | None = None
         self.reason: L1MissReason = "cold"
         self.failure: MissReason | None = None
@@ -25,17 +49,28 @@ class Read:
         self.expires_at = 0.0
         self.tags: tuple[str, ...] = ()
         self.value: object = MISS
+        self.answer: Tier | None = None
+        self.spare: Entry | None = None
+        self.spare_tier: Tier = "l1"
+        self.stale: StaleReason | None = None
+        self.refresh: RefreshKind | None = None
+        self.offered = ""
+        self.token: str | None = None
+        self.beside = False
+
+    def answered(self, tier: Tier, value: object) -> None:
+        """`tier` answers with `value`."""
+        self.answer, self.value = tier, value
 
     def take_in(self, payload: bytes, serializer: Serializer, server_now: int, now: float) -> None:
-        """Decode what L2 holds, unless it has expired; raises DecodeError.
+        """Decode what L2 holds; raises DecodeError.
 
         `server_now` and `now` are the same moment by the server's clock and by L1's timer.
         """
         found = envelope.decode(payload, codec=serializer.name)
-        value = serializer.loads(found.payload)
-        if found.expires > server_now:
-            self.expires_at = now + (found.expires - server_now) / 1e6
-            self.found, self.value, self.tags = found, value, found.tags
+        self.value = MISS if found.none else serializer.loads(found.payload)
+        self.expires_at = now + (found.expires - server_now) / 1e6
+        self.found, self.tags = found, found.tags
 
     def forget(self) -> None:
         """Take back what L2 gave: it does not count."""
@@ -43,17 +78,23 @@ class Read:
 
 
 class Write:
-    """One value on its way into both tiers, by `set` or by a load."""
+    """One value on its way into both tiers, by `set` or by a load.
 
-    __slots__ = ("attempted", "fence", "key", "l1_expires_at", "l2_ttl", "payload", "started",
-                 "tags", "value", "wire_key")  # fmt: skip
+    token: the lease token of a load; None for a `set`.
+    l2: what became of it in L2.
+    """
+
+    __slots__ = ("created", "fence", "key", "l1_expires_at", "l2", "l2_ttl", "lease_key",
+                 "load_seconds", "payload", "started", "tags", "token", "value",
+                 "wire_key")  # fmt: skip
 
     def __init__(
-        self, key: str, wire_key: str, value: object, payload: bytes, tags: tuple[str, ...],
-        l1_expires_at: float, l2_ttl: float, fence: Fence, started: float,
+        self, key: str, wire_key: str, lease_key: str, value: object, payload: bytes,
+        tags: tuple[str, ...], l1_expires_at: float, l2_ttl: float, fence: Fence, started: float,
     ) -> None:  # fmt: skip
         self.key = key
         self.wire_key = wire_key
+        self.lease_key = lease_key
         self.value = value
         self.payload = payload
         self.tags = tags
@@ -61,14 +102,7 @@ class Write:
         self.l2_ttl = l2_ttl
         self.fence = fence
         self.started = started
-        self.attempted = False
-
-    def wire_item(self, codec: str, created: int, server_now: int) -> tuple[str, bytes, int]:
-        """Key, payload and milliseconds to live, of what goes to L2 now.
-
-        `created` is the server's time, in microseconds, when the value's load or `set` began.
-        """
-        self.attempted = True
-        expires = server_now + int(self.l2_ttl * 1e6)
-        wire = Envelope(created, expires, codec, self.payload, self.tags)
-        return self.wire_key, envelope.encode(wire), max(1, int(self.l2_ttl * 1000))
+        self.token: str | None = None
+        self.created: int | None = None
+        self.load_seconds = 0.0
+        self.l2: Literal["none", "sent", "stored", "refused", "failed"] = "none"

@@ -1,0 +1,127 @@
+"""What the cache asks of L2, as Redis commands, and what their replies mean. No I/O.
+
+Every function returns a `Request`; the sync and the asyncio remote send it and hand the replies to
+`Request.read`, so that neither knows a command.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from routecache.errors import RemoteError
+from routecache.remote import scripts
+from routecache.remote.transport import Command
+from routecache.typing import Leased, LeaseWanted, Operation, WireItem
+
+SCAN_COUNT = 1000
+SCAN_STEP_TIMEOUT = 1.0  # seconds, for each step of a clear
+
+# What stands for a value of a foreign type under our key: no serializer can read it either, so it
+# is an undecodable payload, and the next fill overwrites it.
+_FOREIGN = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Commands that travel together; `parse` turns one reply into what the cache wants."""
+
+    operation: Operation
+    commands: Sequence[Command]
+    parse: Callable[[Any], Any]
+
+    def read(self, replies: Sequence[Any]) -> list[Any]:
+        """The replies as results; a RemoteError stays in the place of what failed."""
+        return [self._result(reply) for reply in replies]
+
+    def _result(self, reply: Any) -> Any:
+        if isinstance(reply, RemoteError):
+            if reply.kind == "wrongtype":
+                return self.parse(_FOREIGN) if self.operation == "get" else RemoteError("other")
+            return RemoteError("other") if reply.kind == "noscript" else reply
+        return self.parse(reply)
+
+
+def unknown_scripts(replies: Sequence[Any]) -> list[int]:
+    """The places of commands that must be sent again in full."""
+    return [
+        i
+        for i, reply in enumerate(replies)
+        if isinstance(reply, RemoteError) and reply.kind == "noscript"
+    ]
+
+
+def encoded(key: str) -> bytes:
+    """`key` as bytes; one that UTF-8 cannot carry must not cost a connection."""
+    return key.encode("utf-8", "surrogatepass")
+
+
+def get(keys: Sequence[str]) -> Request:
+    """Payload or None of each key. GETs, because MGET answers nil for a key of a foreign type."""
+    return Request("get", [("GET", encoded(key)) for key in keys], _same)
+
+
+def lease(wanted: Sequence[LeaseWanted], life_ms: int) -> Request:
+    """Payload and token (`Leased`) of each key."""
+    return Request(
+        "get",
+        [
+            scripts.lease(
+                (encoded(w.value_key), encoded(w.lease_key)),
+                w.token,
+                life_ms,
+                "1" if w.beside_value else "0",
+            )
+            for w in wanted
+        ],
+        _leased,
+    )
+
+
+def store(items: Sequence[WireItem]) -> Request:
+    """Store each item: True, or False if its token no longer stands, or "duplicate"."""
+    commands = []
+    for item in items:
+        keys = encoded(item.value_key), encoded(item.lease_key)
+        if item.token is None:
+            commands.append(scripts.set_value(keys, item.payload, item.ttl_ms))
+        else:
+            commands.append(scripts.fill(keys, item.payload, item.ttl_ms, item.token))
+    return Request("set", commands, _stored)
+
+
+def delete(keys: Sequence[tuple[str, str]]) -> Request:
+    """Whether each (value key, lease key) held a value; both are gone afterwards."""
+    return Request(
+        "delete",
+        [scripts.delete((encoded(value), encoded(lease_))) for value, lease_ in keys],
+        bool,
+    )
+
+
+def renew(leases: Sequence[tuple[str, str]], life_ms: int) -> Request:
+    """Whether each (lease key, token) still stood; a life of 0 ms ends it."""
+    return Request(
+        "set",
+        [scripts.renew((encoded(key),), token, life_ms) for key, token in leases],
+        bool,
+    )
+
+
+def invalidate_tags(keys: Sequence[str], ttl_ms: int) -> Request:
+    """The server's time, in microseconds, that now stands under each tag key."""
+    return Request("tags", [scripts.invalidate_tag((encoded(key),), ttl_ms) for key in keys], int)
+
+
+def _same(reply: Any) -> Any:
+    return reply
+
+
+def _leased(reply: Any) -> Leased:
+    if reply == _FOREIGN:
+        return Leased(_FOREIGN, None)
+    payload, token = reply if len(reply) == 2 else (reply[0], None)
+    return Leased(payload, token.decode() if token else None)
+
+
+def _stored(reply: Any) -> bool | str:
+    return "duplicate" if reply == 2 else bool(reply)

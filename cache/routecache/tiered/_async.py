@@ -1,0 +1,424 @@
+"""The asyncio driver: `_sync.py` with `async` and `await`; a test holds the two together.
+
+What a cancelled task leaves behind is told in `_lead` and in the core: a leader abandons its
+flight, whose waiters elect another, and what its interrupted write may have done L2 forgets.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeAlias
+
+from routecache.errors import LoadTimeoutError, RemoteError, ValueTooLargeError
+from routecache.tiered._core import LEASE_MS, TAG_TTL, TieredCore
+from routecache.tiered.flights import ABANDONED, Flight, Landing
+from routecache.tiered.operations import Read, Write
+from routecache.tiered.tending import Tending
+from routecache.tiered.waits import AsyncWaits, again
+from routecache.typing import MISS, AsyncRemote, RefreshKind
+
+Loader: TypeAlias = Callable[[], Any]
+Tags: TypeAlias = Iterable[str] | Callable[[Any], Iterable[str]]
+
+
+class AsyncTiers:
+    """Drives `core` over `remote`, or over L1 alone if that is None.
+
+    `tend` is what `remote` is asked to call in the background while the core owes L2 something.
+    Safe for tasks of any event loop.
+    """
+
+    def __init__(self, core: TieredCore, remote: AsyncRemote | None, tend: Tending | None) -> None:
+        self.core = core
+        self._remote = remote
+        self._tend = tend
+        self._waits = AsyncWaits()
+
+    # Look-ups
+
+    async def get(self, key: str) -> Any:
+        """The value of a key that the hit path did not find, or MISS."""
+        core = self.core
+        core.check_keys(key)
+        if self._remote is None:
+            return core.missed(key)
+        read = core.begin_read(key)
+        try:
+            await self._fetch((read,), core.policy.l2_timeout)
+            core.settle(read)
+        except BaseException:
+            core.broke(read)
+            raise
+        return core.end_read(read)
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
+        """The keys that a tier holds, with their values; one round trip for all."""
+        core = self.core
+        core.check_keys(*keys)
+        reads = [core.begin_read(key) for key in keys]
+        try:
+            await self._fetch(reads, core.policy.l2_timeout)
+        except BaseException:
+            for read in reads:
+                core.broke(read)
+            raise
+        found = {}
+        for read in reads:
+            core.settle(read)
+            value = core.end_read(read)
+            if value is not MISS:
+                found[read.key] = value
+        return found
+
+    async def ttl(self, key: str) -> float | None:
+        """Seconds for which a tier will still answer for `key`; None if none does."""
+        core = self.core
+        core.check_keys(key)
+        read = core.begin_peek(key)
+        await self._fetch((read,), core.policy.l2_timeout)
+        return core.seconds_left(read)
+
+    async def _fetch(self, reads: Sequence[Read], left: float) -> float:
+        """Ask L2 for what L1 lacks, within `left` seconds; returns how many of them are left."""
+        core, remote = self.core, self._remote
+        if remote is None:
+            return 0.0
+        deadline = remote.deadline(left)
+        if core.recovery:
+            await self._recover([read.key for read in reads], deadline)
+        wanted = core.to_fetch(reads)
+        if not wanted:
+            return remote.left(deadline)
+        if wanted[0].loads:
+            leases = core.leases_wanted(wanted)
+            replies: Sequence[Any] = await remote.lease_many(leases, LEASE_MS, deadline)
+        else:
+            replies = await remote.get_many([read.wire_key for read in wanted], deadline)
+        tag_keys = core.arrived(wanted, replies, remote.server_times())
+        if tag_keys:
+            core.tags_arrived(wanted, tag_keys, await remote.get_many(tag_keys, deadline))
+        return remote.left(deadline)
+
+    async def _recover(self, keys: Sequence[str], deadline: Any) -> None:
+        """Delete what L2 owes for `keys`, so that it may be read for them."""
+        core, remote = self.core, self._remote
+        doomed = core.recovery.owed(keys)
+        if doomed and remote is not None:
+            core.recovered(doomed, await remote.delete_many(core.wire_keys(doomed), deadline))
+
+    # Loads
+
+    async def get_or_load(self, key: str, loader: Loader, ttl: float | None, tags: Tags) -> Any:
+        """The key's value, loaded once for all who ask meanwhile; MISS if there is none."""
+        core, me = self.core, self._waits.me()
+        core.check_keys(key)
+        core.check_write(ttl, () if callable(tags) else core.check_tags(tags))
+        while True:
+            read = core.begin_read(key, loads=True)
+            if read.answer is not None:
+                value = core.end_read(read)
+                if read.refresh is not None:
+                    await self._refresh(key, loader, ttl, tags, read.refresh)
+                return value
+            lends = core.lends(read)
+            flight, leads = core.flights.join(key, None if lends else me)
+            if leads and lends:
+                leads = not await self._spawn(flight, loader, ttl, tags, "stale")
+                if leads:
+                    core.flights.lead(flight, me)
+            if leads:
+                return await self._lead(flight, read, loader, ttl, tags)
+            if core.flights.may_wait(flight, me, blocks=self._waits.blocks):
+                landing = await self._wait(flight, read, me)
+            else:
+                landing = await self._alone(flight, read, loader)
+            if landing.outcome != "abandoned":
+                return core.give(landing.value)
+
+    async def _alone(self, flight: Flight, read: Read, loader: Loader) -> Landing:
+        # To wait would be to wait for oneself: a loader that asks, over any number of others, for
+        # its own key.
+        landing: Landing | None = None
+        try:
+            landing = Landing("load", await self._waits.call(loader))
+            return landing
+        finally:
+            self.core.end_wait(read, flight, landing)
+
+    async def _wait(self, flight: Flight, read: Read, me: object) -> Landing:
+        core = self.core
+        landing: Landing | None = None
+        try:
+            landing = await self._waits.result(flight.future, core.patience(read))
+            return landing
+        except Exception as error:
+            late = isinstance(error, TimeoutError) and not flight.future.done()
+            if core.serve_stale(read, "refreshing" if late else "error"):
+                landing = core.landed(read)
+                return landing
+            if late:
+                raise LoadTimeoutError(
+                    f"waited {core.policy.hard_timeout} s for another caller's load"
+                ) from error
+            raise again(error) from error
+        finally:
+            core.flights.waited(me)
+            if landing is ABANDONED:
+                core.forgo(read)
+            else:
+                core.end_wait(read, flight, landing)
+
+    async def _lead(
+        self, flight: Flight, read: Read, loader: Loader, ttl: float | None, tags: Tags
+    ) -> Any:
+        core = self.core
+        try:
+            landing = await self._answer(flight, read, loader, ttl, tags)
+        except Exception as error:
+            core.broke(read)
+            core.flights.fail(flight, error)
+            raise
+        except BaseException:
+            core.broke(read)
+            core.flights.abandon(flight)
+            raise
+        core.end_read(read, "load")
+        core.flights.land(flight, landing)
+        if read.refresh is not None:
+            await self._refresh(flight.key, loader, ttl, tags, read.refresh)
+        return core.give(landing.value)
+
+    async def _refresh(
+        self, key: str, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
+    ) -> None:
+        """Load `key` in the background, unless somebody loads it already."""
+        core = self.core
+        flight, leads = core.flights.join(key, None)
+        if leads and not await self._spawn(flight, loader, ttl, tags, kind):
+            core.flights.abandon(flight)
+
+    async def _spawn(
+        self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
+    ) -> bool:
+        lost = functools.partial(self.core.flights.abandon, flight)
+        return await self._waits.spawn(lost, self._lead_behind, flight, loader, ttl, tags, kind)
+
+    async def _lead_behind(
+        self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
+    ) -> None:
+        core = self.core
+        core.flights.lead(flight, self._waits.me())
+        read = core.begin_refresh(flight.key)
+        try:
+            landing = await self._answer(flight, read, loader, ttl, tags)
+        except Exception as error:  # noqa: BLE001  # counted; it belongs to those who wait for it
+            core.flights.fail(flight, error)
+        except BaseException:
+            core.flights.abandon(flight)
+            raise
+        else:
+            core.flights.land(flight, landing)
+        finally:
+            core.end_refresh(read, kind)
+
+    async def _answer(
+        self, flight: Flight, read: Read, loader: Loader, ttl: float | None, tags: Tags
+    ) -> Landing:
+        """What the leader of `flight` brings home: from a tier, or loaded."""
+        core = self.core
+        core.look_again(read)
+        left = core.policy.l2_timeout
+        while read.answer is None:
+            left = await self._fetch((read,), left)
+            flight.failure = read.failure
+            pause = None if core.settle(read) else core.pause(read)
+            if pause is None:
+                break
+            if pause:
+                await self._nap(read, pause)
+                left = core.policy.l2_timeout
+        if read.answer is not None:
+            return core.landed(read)
+        try:
+            return Landing("load", await self._load(read, left, loader, ttl, tags))
+        except Exception:
+            if read.known < 0 and core.serve_stale(read, "error"):
+                return core.landed(read)
+            raise
+
+    async def _nap(self, read: Read, seconds: float) -> None:
+        """Wait for another process's load of the key, at most `seconds`."""
+        core = self.core
+        core.check_patience(read)
+        news: Future[None] = core.news(read.key)
+        try:
+            await self._waits.result(news, seconds)
+        except TimeoutError:
+            pass
+        finally:
+            core.no_news(read.key, news)
+
+    async def _load(
+        self, read: Read, left: float, loader: Loader, ttl: float | None, tags: Tags
+    ) -> Any:
+        core, remote = self.core, self._remote
+        created = core.created(read, None if remote is None else remote.server_times())
+        self._hold(read)
+        began = core.begin_load()
+        try:
+            value = await self._waits.call(loader)
+        except BaseException as error:
+            core.end_load(began, error)
+            await self._give_up(read, left)
+            raise
+        seconds = core.end_load(began)
+        try:
+            if value is MISS and core.policy.negative_ttl is None:
+                await self._give_up(read, left)
+                return MISS
+            carried = core.check_tags(tags(value) if callable(tags) and value is not MISS else
+                                      () if callable(tags) else tags)  # fmt: skip
+            core.check_write(ttl, carried)
+            try:
+                payload = core.encode(value)
+            except ValueTooLargeError:
+                await self._delete([read.key], left)
+                return value  # counted; who asked for a load must not fail for its size
+            write = core.begin_fill(read, value, payload, ttl, carried, created, seconds)
+            await self._store([write], left)
+        finally:
+            core.let_go(read)
+        return value
+
+    def _hold(self, read: Read) -> None:
+        self.core.hold(read)
+        if read.token is not None and self._remote is not None and self._tend is not None:
+            self._remote.in_background(self._tend)
+
+    async def _give_up(self, read: Read, left: float) -> None:
+        """End the lease of a load that stores nothing, so that no other process waits for it."""
+        core, remote = self.core, self._remote
+        core.let_go(read)
+        if remote is not None and read.token is not None and core.policy.distributed_lock:
+            lease = [(read.lease_key, read.token)]
+            core.failed("set", await remote.renew_leases(lease, 0, remote.deadline(left)))
+
+    # Writes
+
+    async def set_many(
+        self, mapping: Mapping[str, Any], ttl: float | None, tags: Iterable[str]
+    ) -> None:
+        """Store every item in both tiers; raises before any is stored."""
+        core = self.core
+        core.check_keys(*mapping)
+        carried = core.check_tags(tags)
+        core.check_write(ttl, carried)
+        payloads = {}
+        for key, value in mapping.items():
+            try:
+                payloads[key] = core.encode(value)
+            except ValueTooLargeError:
+                await self._delete([key], core.policy.l2_timeout)
+                raise
+        writes = [
+            core.begin_set(key, mapping[key], payload, ttl, carried)
+            for key, payload in payloads.items()
+        ]
+        await self._store(writes, core.policy.l2_timeout)
+
+    async def _store(self, writes: Sequence[Write], left: float) -> None:
+        core, remote = self.core, self._remote
+        owes = False
+        try:
+            ready = core.to_store(writes)
+            if remote is not None and ready:
+                deadline = remote.deadline(left)
+                failure = None if remote.server_times() else await remote.connect(deadline)
+                times = remote.server_times()
+                if times is None:
+                    core.unreached(ready, failure)
+                else:
+                    items = core.wire_items(ready, times)
+                    core.stored(ready, await remote.store_many(items, deadline))
+        finally:
+            owes = core.end_writes(writes)
+        if owes:
+            await self._pay(left)
+
+    async def delete_many(self, keys: Sequence[str]) -> list[bool]:
+        """Delete the keys from both tiers; whether any tier held each."""
+        core = self.core
+        core.check_keys(*keys)
+        return await self._delete(keys, core.policy.l2_timeout)
+
+    async def _delete(self, keys: Sequence[str], left: float) -> list[bool]:
+        core, remote = self.core, self._remote
+        replies: Sequence[bool | RemoteError] | None = None
+        wire_keys = core.begin_delete(keys)
+        try:
+            if remote is not None and wire_keys:
+                replies = await remote.delete_many(wire_keys, remote.deadline(left))
+        finally:
+            dropped = core.end_delete(keys, replies)
+        if core.recovery:
+            self.owe()
+        return dropped
+
+    async def _pay(self, left: float) -> None:
+        """A write failed: have L2 forget the key, now if it answers at all, else when it does."""
+        remote = self._remote
+        if remote is not None and remote.available:
+            await self._recover(self.core.recovery.some(100), remote.deadline(left))
+        self.owe()
+
+    def owe(self) -> None:
+        """Have the core's debts to L2 paid in the background."""
+        if self.core.recovery and self._remote is not None and self._tend is not None:
+            self._remote.in_background(self._tend)
+
+    async def invalidate_tags(
+        self, tags: Sequence[str], reason: str = "invalidated", others: Sequence["AsyncTiers"] = ()
+    ) -> None:
+        """Make every entry that carries one of `tags` a miss, in both tiers.
+
+        `others` are caches of the same endpoint for which the same happens in the same step.
+        """
+        remote = self._remote
+        cores = [self.core, *(other.core for other in others)]
+        for core in cores:
+            core.check_keys()
+            core.check_tags(tags)
+        for core in cores:
+            core.drop_tags(tags, 0, reason)
+        replies: Sequence[int | RemoteError] | None = None
+        try:
+            if remote is not None and tags:
+                tag_keys = [key for core in cores for key in core.tag_keys(tags)]
+                deadline = remote.deadline(self.core.policy.l2_timeout)
+                replies = await remote.invalidate_tags(tag_keys, int(TAG_TTL * 1000), deadline)
+        finally:
+            times = None if remote is None else remote.server_times()
+            for i, core in enumerate(cores):
+                said = None if replies is None else replies[i * len(tags) : (i + 1) * len(tags)]
+                core.end_invalidate(tags, said, times, reason)
+        for tiers in (self, *others):
+            tiers.owe()
+
+    async def clear(self) -> bool:
+        """Remove all entries of this cache from both tiers; False if L2 failed at it."""
+        core, remote = self.core, self._remote
+        core.check_keys()
+        core.drop_all()
+        cleared: int | RemoteError = 0
+        try:
+            if remote is not None:
+                cleared = await remote.clear(core.patterns())
+        finally:
+            core.drop_all()
+        return not core.failed("clear", [cleared])
+
+    async def stop(self) -> None:
+        """End the background loads and let go of L2; the core may live on."""
+        await self._waits.close()
+        if self._remote is not None:
+            await self._remote.close()

@@ -1,0 +1,304 @@
+"""The state of one cache, and the small questions that all of its parts ask. No I/O."""
+
+import copy
+import functools
+import importlib.metadata
+import itertools
+import random
+import secrets
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from routecache import forking, keys
+from routecache.errors import CacheClosedError, ConfigurationError, KeyTypeError, RemoteError
+from routecache.local import Entry, L1Policy, LocalTier
+from routecache.policy import Policy, check_ttl
+from routecache.stats import CacheStats
+from routecache.tiered.books import Books
+from routecache.tiered.fences import Fences, TagTimes
+from routecache.tiered.flights import Flights
+from routecache.tiered.operations import Read
+from routecache.tiered.recovery import Recovery
+from routecache.typing import MISS, Operation, Serializer, Timer
+
+# A tag key must outlive every entry that it invalidates, also those of other processes.
+TAG_TTL = 24 * 3600.0
+
+LEASE_MS = 10_000
+"""Milliseconds: a crashed holder's lease ends after so long; a live one's is lengthened."""
+
+_NEVER = float("-inf")
+_IMMUTABLE = (str, bytes, int, float, bool, type(None))
+
+
+class ShowsHits(Protocol):
+    """A manager, as far as the core knows it."""
+
+    def show(self, entries: Mapping[str, Entry]) -> None:
+        """Answer L1 hits from `entries`."""
+        ...
+
+
+class CoreState:
+    """State shared by look-ups, writes and coherence of one manager. Safe for threads and tasks.
+
+    `l1_ttl` and `l2_ttl` are seconds; `has_l2` says whether there is a second tier at all.
+    """
+
+    def __init__(
+        self, *, prefix: str, stats: CacheStats, l1_maxsize: int, l1_ttl: float, l2_ttl: float,
+        l1_policy: L1Policy, serializer: Serializer, policy: Policy, timer: Timer, has_l2: bool,
+        l1_max_bytes: int | None = None,
+    ) -> None:  # fmt: skip
+        self.prefix = prefix
+        self.l1_ttl = l1_ttl
+        self.l2_ttl = l2_ttl
+        self.serializer = serializer
+        self.policy = policy
+        self.timer = timer
+        self.has_l2 = has_l2
+        self.release = _release()
+        self.books = Books(stats)
+        self.local = LocalTier(l1_maxsize, l1_policy, self.books.evicted, l1_max_bytes)
+        self.sized = l1_max_bytes is not None
+        self.flights = Flights()
+        self.recovery = Recovery()
+        self.loads_in_flight = 0
+        self.closed = False
+        # Coherence: None without a listener, else whether other processes' writes are heard.
+        self.hears: bool | None = None
+        self.deaf_since = _NEVER
+        self.l2_answers: Callable[[], bool] = _no
+        self._showing: weakref.WeakSet[ShowsHits] = weakref.WeakSet()
+        self._fences = Fences()
+        self._tag_times = TagTimes()
+        self._news: dict[str, list[Future[None]]] = {}
+        self._leases: dict[str, tuple[str, float]] = {}
+        self._process = secrets.token_hex(6)
+        self._offers = itertools.count()
+        forking.reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Forget what other threads of the parent were reading, loading and writing."""
+        self._fences = Fences()
+        self.loads_in_flight = 0
+        self._news = {}
+        self._leases = {}
+        self._process = secrets.token_hex(6)
+        self._offers = itertools.count()
+        if self.hears is not None:
+            self.hears, self.deaf_since = False, self.timer()
+
+    def shown_by(self, manager: "ShowsHits") -> None:
+        """`manager` has a hit path over this L1."""
+        self._showing.add(manager)
+        self.show(open_=self.hears is not False)
+
+    def show(self, *, open_: bool) -> None:
+        """Open or close the hit path: while deaf, every look-up must ask how old an entry is."""
+        entries = self.local.entries if open_ else {}
+        for manager in list(self._showing):
+            manager.show(entries)
+
+    # Checks
+
+    def check_keys(self, *wanted: str) -> None:
+        """Raise CacheClosedError, or TypeError for what is not a non-empty str."""
+        if self.closed:
+            raise CacheClosedError("this cache manager is closed: make a new one")
+        for key in wanted:
+            keys.check_key(key)
+
+    def check_tags(self, tags: Any) -> tuple[str, ...]:
+        """`tags` as a tuple of non-empty str, or TypeError."""
+        if isinstance(tags, str) or not isinstance(tags, Iterable):
+            raise KeyTypeError(
+                f"tags={tags!r}: give an iterable of str, such as a tuple"
+                if isinstance(tags, str)
+                else f"tags must be an iterable of str, not {type(tags).__qualname__}"
+            )
+        carried = tuple(tags)
+        for tag in carried:
+            keys.check_key(tag, "a tag")
+        return carried
+
+    def check_write(self, ttl: float | None, tags: Sequence[str]) -> None:
+        """Raise ConfigurationError for a `ttl` that cannot be kept."""
+        if ttl is not None:
+            check_ttl(ttl, endless=not self.has_l2)
+        if tags and self.has_l2 and (ttl or self.l2_ttl) + self.policy.retention > TAG_TTL:
+            raise ConfigurationError(
+                f"a tagged entry lives at most {TAG_TTL:.0f} s, as long as the keys of its tags: "
+                f"ttl={ttl or self.l2_ttl} is longer"
+            )
+
+    # Names
+
+    def new_read(self, key: str) -> Read:
+        """A look-up of `key` that starts now."""
+        prefix = self.prefix
+        return Read(key, keys.value_key(prefix, key), keys.lease_key(prefix, key), self.timer())
+
+    def wire_keys(self, wanted: Iterable[str]) -> list[tuple[str, str]]:
+        """Value key and lease key of each."""
+        prefix = self.prefix
+        return [(keys.value_key(prefix, key), keys.lease_key(prefix, key)) for key in wanted]
+
+    def tag_keys(self, tags: Iterable[str]) -> list[str]:
+        """The Redis keys of `tags`."""
+        return [keys.tag_key(self.prefix, tag) for tag in tags]
+
+    def patterns(self) -> list[str]:
+        """What `clear` deletes from L2: this cache's own values, leases and tags."""
+        return [
+            keys.value_pattern(self.prefix),
+            keys.lease_pattern(self.prefix),
+            keys.tag_pattern(self.prefix),
+        ]
+
+    # Small answers
+
+    @property
+    def deaf(self) -> bool:
+        """Whether L2 answers while nobody hears what other processes write to it."""
+        return self.hears is False and self.l2_answers()
+
+    def failed(self, operation: Operation, replies: Iterable[object]) -> bool:
+        """Count the L2 commands that failed, each round trip once; whether there were any.
+
+        A command that an open circuit held back is none.
+        """
+        errors = {id(reply): reply for reply in replies if isinstance(reply, RemoteError)}
+        for error in errors.values():
+            if error.kind != "circuit":
+                self.books.error("l2", operation, error.kind)
+        return bool(errors)
+
+    def owe(self, doomed: Iterable[str]) -> None:
+        """L2 must forget these keys before it is read for them."""
+        if self.recovery.add(doomed):
+            self.books.recovery_overflow()
+
+    def give(self, value: Any) -> Any:
+        """What a caller gets for the cached `value`: a copy of its own if the policy says so."""
+        if self.policy.copy_on_get and not isinstance(value, _IMMUTABLE):
+            return value if value is MISS else copy.deepcopy(value)
+        return value
+
+    def ttls(self, ttl: float | None) -> tuple[float, float]:
+        """Seconds in L1 and in L2 of a write with this `ttl`."""
+        if ttl is not None:
+            l1 = l2 = float(ttl)
+        else:
+            l1, l2 = (min(self.l1_ttl, self.l2_ttl) if self.has_l2 else self.l1_ttl), self.l2_ttl
+        if self.policy.ttl_jitter:
+            share = 1 - self.policy.ttl_jitter * random.random()
+            l1, l2 = l1 * share, l2 * share
+        return l1, l2
+
+    def put(
+        self, key: str, value: object, expires_at: float, tags: tuple[str, ...], *,
+        now: float, created: int = 0, load_seconds: float = 0.0, size: int = 0,
+    ) -> None:  # fmt: skip
+        """Store in L1. The caller holds L1's lock."""
+        policy = self.policy
+        fresh_until = expires_at
+        if value is MISS or (policy.copy_on_get and not isinstance(value, _IMMUTABLE)):
+            fresh_until = _NEVER  # the hit path knows no MISS and makes no copies
+        elif policy.early_refresh:
+            fresh_until -= load_seconds * policy.early_refresh * random.expovariate(1)
+        entry = Entry(
+            key,
+            value,
+            expires_at,
+            tags,
+            fresh_until=fresh_until,
+            kept_until=expires_at + policy.retention,
+            created=created,
+            size=size if self.sized else 0,
+            filled_at=now,
+            delta=load_seconds,
+        )
+        if self.local.put(entry, now):
+            self.books.write("l1")
+        else:
+            self.books.error("l1", "set", "oversize")
+
+    def close_read(self, read: Read) -> bool:
+        """Close the fence of a look-up; whether it still stood. The caller holds L1's lock."""
+        if read.fence is None:
+            return False
+        fence, read.fence = read.fence, None
+        return self._fences.close(fence)
+
+    def offer(self) -> str:
+        """A new lease token of this process."""
+        return f"{self._process}-{next(self._offers):x}"
+
+    def is_ours(self, token: str) -> bool:
+        """Whether this process was the first to ask for the lease with this token."""
+        return token.startswith(self._process)
+
+    # Leases of loads under way
+
+    def hold(self, read: Read) -> None:
+        """A load under `read.token` begins."""
+        if read.token is not None:
+            self._leases[read.lease_key] = (read.token, self.timer())
+
+    def let_go(self, read: Read) -> None:
+        """The load of `read` has ended."""
+        self._leases.pop(read.lease_key, None)
+
+    def old_leases(self) -> list[tuple[str, str]]:
+        """Lease key and token of loads that have lasted for a third of the lease."""
+        now, third = self.timer(), LEASE_MS / 3000
+        held = list(self._leases.copy().items())
+        old = [(key, token) for key, (token, since) in held if now - since > third]
+        for key, token in old:
+            self._leases[key] = (token, now)
+        return old
+
+    @property
+    def holds_leases(self) -> bool:
+        """Whether a load under a lease is under way."""
+        return bool(self._leases)
+
+    # News of a key, for those who wait for another process's load
+
+    def news(self, key: str) -> "Future[None]":
+        """A future that ends when the key is written by anybody; give it back to `no_news`."""
+        future: Future[None] = Future()
+        with self.local.lock:
+            self._news.setdefault(key, []).append(future)
+        return future
+
+    def no_news(self, key: str, future: "Future[None]") -> None:
+        """Nobody waits for `future` any more."""
+        with self.local.lock:
+            waiting = self._news.get(key, [])
+            if future in waiting:
+                waiting.remove(future)
+            if not waiting:
+                self._news.pop(key, None)
+
+    def tell(self, key: str) -> None:
+        """Wake those who wait for news of `key`."""
+        with self.local.lock:
+            waiting = self._news.pop(key, [])
+        for future in waiting:
+            future.set_result(None)
+
+
+@functools.cache
+def _release() -> str:
+    try:
+        return importlib.metadata.version("routecache")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _no() -> bool:
+    return False

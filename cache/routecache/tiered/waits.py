@@ -1,0 +1,175 @@
+"""What the two drivers cannot write alike: waiting, calling a loader, working in the background.
+
+The drivers are the same but for `async` and `await`; a test compares them. Whatever differs more
+stands here, twice.
+"""
+
+import asyncio
+import contextlib
+import copy
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from routecache import forking
+
+T = TypeVar("T")
+
+MAX_BACKGROUND = 8
+"""Loads in the background of one manager at once; beyond it an old value is served on."""
+
+
+def again(error: BaseException) -> BaseException:
+    """`error` for one more waiter: a copy, because each raise lengthens its own traceback."""
+    try:
+        twin = copy.copy(error)
+    except Exception:  # noqa: BLE001  # whatever its constructor wants
+        return error
+    if type(twin) is not type(error) or twin.args != error.args:
+        return error
+    twin.__cause__, twin.__suppress_context__ = error, True
+    return twin
+
+
+class SyncWaits:
+    """Waits for threads, with a bounded pool for loads in the background. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._reset()
+        forking.reset_in_child(self)
+
+    def _reset(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._slots = threading.BoundedSemaphore(MAX_BACKGROUND)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def reset_after_fork(self) -> None:
+        """Forget the parent's background loads."""
+        self._reset()
+
+    def me(self) -> object:
+        """Who calls."""
+        return threading.get_ident()
+
+    blocks = True
+
+    def result(self, future: "Future[T]", timeout: float | None) -> T:
+        """What `future` gives; TimeoutError after `timeout` seconds."""
+        return future.result(timeout)
+
+    def call(self, loader: Callable[[], Any]) -> Any:
+        """What `loader` gives."""
+        return loader()
+
+    def spawn(self, lost: Callable[[], None], work: Callable[..., None], *args: Any) -> bool:
+        """Run `work(*args)` in the background; False if there is too much of it already.
+
+        `lost` is called if it never ran or was cancelled.
+        """
+        if not self._slots.acquire(blocking=False):
+            return False
+        try:
+            with self._lock:
+                if self._closed:
+                    raise RuntimeError
+                if self._pool is None:
+                    self._pool = ThreadPoolExecutor(MAX_BACKGROUND, "routecache-refresh")
+                future = self._pool.submit(work, *args)
+        except RuntimeError:  # closed, or the interpreter is ending
+            self._slots.release()
+            return False
+        slots = self._slots
+
+        def ended(future: "Future[None]") -> None:
+            slots.release()
+            if future.cancelled():
+                lost()
+
+        future.add_done_callback(ended)
+        return True
+
+    def close(self) -> None:
+        """Start no more work in the background; what runs ends by itself."""
+        with self._lock:
+            self._closed = True
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class AsyncWaits:
+    """Waits for tasks of any event loop, and bounded tasks in the background."""
+
+    blocks = False
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+        self._closed = False
+        forking.reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Forget the parent's background loads."""
+        self._running = set()
+
+    def me(self) -> object:
+        """Who calls."""
+        return asyncio.current_task() or threading.get_ident()
+
+    async def result(self, future: "Future[T]", timeout: float | None) -> T:  # noqa: ASYNC109  # the twin of a sync wait
+        """What `future` gives; TimeoutError after `timeout` seconds.
+
+        Cancelling the caller leaves the future to the others who wait for it.
+        """
+        if not future.done():
+            loop = asyncio.get_running_loop()
+            done = loop.create_future()
+
+            def wake(_: object) -> None:
+                with contextlib.suppress(RuntimeError):  # the loop has been closed
+                    loop.call_soon_threadsafe(_finish, done)
+
+            future.add_done_callback(wake)
+            async with asyncio.timeout(timeout):
+                await done
+        return future.result()
+
+    async def call(self, loader: Callable[[], Any]) -> Any:
+        """What `loader` gives, awaited if it is awaitable."""
+        value = loader()
+        return await value if inspect.isawaitable(value) else value
+
+    async def spawn(
+        self, lost: Callable[[], None], work: Callable[..., Awaitable[None]], *args: Any
+    ) -> bool:
+        """Run `work(*args)` in a task; False if there is too much of it already.
+
+        `lost` is called if it never ran or was cancelled.
+        """
+        if self._closed or len(self._running) >= MAX_BACKGROUND:
+            return False
+        task = asyncio.ensure_future(work(*args))
+        self._running.add(task)
+
+        def ended(task: "asyncio.Future[None]") -> None:
+            self._running.discard(task)
+            if task.cancelled():
+                lost()
+
+        task.add_done_callback(ended)
+        return True
+
+    async def close(self) -> None:
+        """Cancel the background tasks of this loop and wait for their end."""
+        self._closed = True
+        loop = asyncio.get_running_loop()
+        mine = [task for task in self._running if task.get_loop() is loop]
+        for task in mine:
+            task.cancel()
+        await asyncio.gather(*mine, return_exceptions=True)
+
+
+def _finish(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,95 @@
+"""The asyncio drivers are the sync ones with `async` and `await`, so that they cannot drift."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import routecache
+
+ROOT = Path(routecache.__file__).parent
+
+# What may differ, and why: the names of the two sides.
+NAMES = {
+    "AsyncTiers": "SyncTiers",
+    "AsyncWaits": "SyncWaits",
+    "AsyncRemote": "Remote",
+    "AsyncioRemote": "SyncRemote",
+    "AsyncTransport": "Transport",
+}
+
+
+class _Stripped(ast.NodeTransformer):
+    """Takes `async` and `await` away, and docstrings, which say what differs."""
+
+    def visit_Await(self, node: ast.Await) -> ast.AST:  # ast's own name
+        return self.visit(node.value)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        plain = ast.FunctionDef(**{name: getattr(node, name) for name in node._fields})
+        return self.visit_FunctionDef(ast.copy_location(plain, node))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        if ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        self.generic_visit(node)
+        node.name = NAMES.get(node.name, node.name)
+        node.body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        node.id = NAMES.get(node.id, node.id)
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if isinstance(node.value, str):  # a quoted annotation
+            node.value = NAMES.get(node.value, node.value)
+        return node
+
+
+def methods(path: Path, class_name: str) -> dict[str, str]:
+    """The methods of a class, without `async` and `await`, as text."""
+    tree = ast.parse(path.read_text("utf-8"))
+    (found,) = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == class_name]
+    stripped = _Stripped().visit(found)
+    return {
+        node.name: ast.unparse(node) for node in stripped.body if isinstance(node, ast.FunctionDef)
+    }
+
+
+def test_the_drivers_do_the_same_in_the_same_order() -> None:
+    sync = methods(ROOT / "tiered/_sync.py", "SyncTiers")
+    awaited = methods(ROOT / "tiered/_async.py", "AsyncTiers")
+    assert len(sync) > 20
+    assert awaited == sync
+
+
+def test_the_remotes_send_the_same_commands() -> None:
+    sync = methods(ROOT / "remote/sync.py", "SyncRemote")
+    awaited = methods(ROOT / "remote/aio.py", "AsyncioRemote")
+    # Built on a SyncRemote, whose clock, circuit, listener and background it shares.
+    shared = {"__init__", "alias", "available", "deadline", "left", "server_times", "watch",
+              "in_background", "awaited", "close"}  # fmt: skip
+    commands = set(sync) - shared
+    assert commands == set(awaited) - shared
+    assert len(commands) >= 9
+    for name in commands:
+        assert awaited[name].replace("self._clock.", "self.transport.") == sync[name]
+
+
+def test_a_change_in_one_driver_is_noticed(tmp_path: Path) -> None:
+    text = (ROOT / "tiered/_async.py").read_text("utf-8")
+    changed = tmp_path / "changed.py"
+    changed.write_text(text.replace("core.end_writes(writes)", "core.end_writes(writes[1:])"))
+    assert methods(changed, "AsyncTiers") != methods(ROOT / "tiered/_sync.py", "SyncTiers")
+
+
+@pytest.mark.parametrize("name", ["get", "get_or_load"])
+def test_the_hit_path_of_the_asyncio_manager_is_that_of_the_sync_one(name: str) -> None:
+    sync = methods(ROOT / "manager.py", "BaseCacheManager")[name]
+    awaited = methods(ROOT / "async_manager.py", "AsyncCacheManager")[name]
+    assert awaited.replace("self._open()", "self._tiers") == sync
