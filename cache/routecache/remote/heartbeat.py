@@ -11,18 +11,18 @@ from routecache import keys
 class Heart:
     """Where the heartbeats of one process lie, and their names.
 
-    Each beat has a key of its own, `P:hb:<process>:<n>`, so that the expiry of one, which is
-    pushed too, is not taken for another. On a cluster `:{<tag>}` before the number brings it to
-    the slot of the primary that it is to come back from.
+    Each beat has a key of its own, `P:hb:<process>:{<tag>}:<n>`, so that the expiry of one, which
+    is pushed too, is not taken for another. On a cluster the tag brings it to a slot of the
+    primary that it is to come back from.
     """
 
     def __init__(self, cache_prefix: bytes, process: str) -> None:
         self.prefix = keys.heartbeat_key(cache_prefix.decode(), process).encode()
         self._numbers = count(1)
 
-    def beat(self, tag: bytes = b"") -> bytes:
+    def beat(self, tag: bytes) -> bytes:
         """The key of the next beat."""
-        return b"%s%s:%d" % (self.prefix, b":{" + tag + b"}" if tag else b"", next(self._numbers))
+        return b"%s:{%s}:%d" % (self.prefix, tag, next(self._numbers))
 
 
 class Beats:

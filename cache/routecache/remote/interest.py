@@ -4,9 +4,9 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from routecache import forking
+from routecache.typing import Sink
 
 _logger = logging.getLogger("routecache")
 
@@ -15,35 +15,6 @@ _logger = logging.getLogger("routecache")
 CHUNK = 1024
 
 _OF_A_CACHE = re.compile(rb"(.+):(?:v[0-9]+:\{|tag:)", re.DOTALL)
-
-
-class Sink(Protocol):
-    """What a listener tells. Called in the listener's thread: it must not block.
-
-    An exception is logged by its type and stops nothing. The first call is `reconnected`, once
-    the sink's prefixes are listened to.
-    """
-
-    def invalidated(self, keys: Sequence[bytes]) -> None:
-        """These wire keys, all under the sink's prefixes, have changed or gone."""
-        ...
-
-    def disconnected(self, at: float) -> None:
-        """What L1 holds may be stale from `at` on, in seconds of the listener's timer.
-
-        `at` lies before the moment of the call: it is when the last heartbeat that came back was
-        sent, until when nothing can have been missed. Called again before `reconnected` only if
-        it turns out that more was missed, with an earlier `at`.
-        """
-        ...
-
-    def reconnected(self) -> None:
-        """All that changes from now on is told: drop what may be stale."""
-        ...
-
-    def everything(self) -> None:
-        """The server was flushed: drop all."""
-        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -87,9 +58,9 @@ class Watches:
             self._by_sink.pop(id(sink), None)
 
     def prefixes(self) -> tuple[bytes, ...]:
-        """Those of all sinks, some of which may cover others."""
+        """Those of all sinks, in order; some may cover others."""
         with self._lock:
-            return tuple({prefix for w in self._by_sink.values() for prefix in w.prefixes})
+            return tuple(dict.fromkeys(p for w in self._by_sink.values() for p in w.prefixes))
 
     def invalidated(self, keys: Sequence[bytes]) -> None:
         """Tell each sink of those keys that are under its prefixes."""

@@ -42,10 +42,11 @@ from routecache import forking
 from routecache.remote.endpoint import Endpoint
 from routecache.remote.hearing import ListenerSnapshot, State, Status, stats_for
 from routecache.remote.heartbeat import Heart
-from routecache.remote.interest import Sink, Watches, cache_prefix
+from routecache.remote.interest import Watches, cache_prefix
 from routecache.remote.listening import Loop, Plan
 from routecache.remote.messages import message_for
 from routecache.remote.subscription import Primary, primary_of, primary_of_endpoint
+from routecache.typing import Sink
 
 __all__ = ["Listener", "Sink", "listener_for", "message_for"]
 
@@ -106,6 +107,12 @@ class Listener:
     def watch(self, prefixes: Sequence[bytes], sink: Sink) -> None:
         """Tell `sink` from now on of keys that begin with one of `prefixes`. Returns at once.
 
+        The first that `sink` is told is `reconnected`, once these prefixes are listened to.
+        `disconnected(at)` comes with an `at` before the call, in seconds of the timer: when the
+        last heartbeat that came back was sent, until when nothing can have been missed. Before
+        `reconnected` it may come again, if more turns out to have been missed, with an earlier
+        `at`. An exception of a sink is logged by its type and stops nothing.
+
         The listener holds `sink` until `unwatch`. A second call for it adds prefixes; once they
         are listened to, it is told `reconnected` again.
 
@@ -137,8 +144,9 @@ class Listener:
 
     def ensure(self) -> None:
         """Start the thread if there are sinks and it does not run, as in a forked child."""
-        if self._loop is not None:
-            self._loop.wake()
+        loop = self._loop
+        if loop is not None:
+            loop.wake()
             return
         with self._lock:
             if self._running() or not self._watches:

@@ -10,11 +10,12 @@ import hiredis
 from routecache.remote import messages
 from routecache.remote.connector import Connector, Done
 from routecache.remote.endpoint import CONNECT_TIMEOUT
+from routecache.remote.feed import Feed
 from routecache.remote.hearing import ListenerStats, Status
 from routecache.remote.heartbeat import Beats, Heart
 from routecache.remote.interest import Watches
 from routecache.remote.roster import Roster, Waiter
-from routecache.remote.subscription import Address, Feed, Link, Primary
+from routecache.remote.subscription import Address, Link, Primary
 
 _logger = logging.getLogger("routecache")
 
@@ -143,7 +144,7 @@ class Loop:
             if feed is link.commands:
                 self._answered(link, reply)
             elif isinstance(reply, hiredis.ReplyError):
-                self._forbidden(link)
+                self._refused(link, str(reply).partition(" ")[0])
             else:
                 self._hear(link, messages.read(reply, self._heart.prefix))
         if link.broken:
@@ -157,8 +158,12 @@ class Loop:
             self._status.mute = True
             _logger.warning("L2 %s refuses heartbeats (%s)", self._plan.alias, code)
 
-    def _forbidden(self, link: Link) -> None:
+    def _refused(self, link: Link, code: str) -> None:
+        if link.proved:
+            return  # a PING, of a server that is busy: the heartbeat that it stands for is missing
         link.events.broken = True
+        if code not in {"NOPERM", "ERR"}:
+            return  # SUBSCRIBE, for now
         # A user may be permitted our own channels and not the one of tracking, or the reverse.
         self._may_track = link.mode == "pubsub"
         if link.mode == "pubsub" and not self._status.forbidden:

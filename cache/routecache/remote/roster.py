@@ -5,7 +5,8 @@ import selectors
 import socket
 from typing import Literal
 
-from routecache.remote.subscription import Address, Feed, Link, Primary
+from routecache.remote.feed import Feed
+from routecache.remote.subscription import Address, Link, Primary
 
 
 class Roster:

@@ -6,7 +6,6 @@ without blocking, so that one thread waits for any number of primaries at once.
 
 import functools
 import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from redis.retry import Retry
 from routecache.errors import RemoteError
 from routecache.remote.deadline import DeadlineConnection, with_deadline
 from routecache.remote.endpoint import CONNECT_TIMEOUT, Endpoint
+from routecache.remote.feed import Feed
 from routecache.remote.heartbeat import Beats, Heart, tag_for
 from routecache.remote.interest import channel_of, minimal
 from routecache.remote.messages import INVALIDATE, LEAVING
@@ -29,10 +29,6 @@ from routecache.remote.messages import INVALIDATE, LEAVING
 Mode: TypeAlias = Literal["tracking", "pubsub"]
 Address: TypeAlias = tuple[Any, ...]
 
-_READ = 65536  # bytes by one recv
-_TURN = 4 * _READ  # bytes before the thread looks at other connections and at its heartbeats
-_NOT_YET = object()
-_RETRY_LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 # The command connection's answers that say that this is no longer the primary to listen to.
 _ELSEWHERE = {"MOVED", "ASK", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "LOADING", "NOAUTH"}
 
@@ -103,61 +99,6 @@ def _connect(primary: Primary) -> Any:
     return connection
 
 
-class Feed:
-    """A connection that is read without blocking. Belongs to one thread at a time."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._socket: socket.socket = connection.raw
-        self._socket.setblocking(False)
-        self._reader = hiredis.Reader(notEnoughData=_NOT_YET)
-        self.broken = False
-        self.more = False  # whether `read` left something that no selector would tell of
-
-    def fileno(self) -> int:
-        """For a selector."""
-        return self._socket.fileno()
-
-    def send(self, *command: bytes | str | int) -> None:
-        """Send a short command; a connection that cannot take it at once is broken."""
-        data = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub names a 1-tuple
-        try:
-            if self._socket.send(data) != len(data):
-                self.broken = True
-        except OSError:
-            self.broken = True
-
-    def read(self) -> list[Any]:
-        """The replies and messages that are there, some of them if there are many."""
-        taken = 0
-        self.more = False
-        replies: list[Any] = []
-        try:
-            while taken < _TURN:
-                data = self._socket.recv(_READ)
-                if not data:
-                    self.broken = True
-                    break
-                taken += len(data)
-                self._reader.feed(data)
-            else:
-                self.more = True
-        except _RETRY_LATER:
-            pass
-        except OSError:
-            self.broken = True
-        try:
-            while (reply := self._reader.gets()) is not _NOT_YET:
-                replies.append(reply)
-        except hiredis.HiredisError:
-            self.broken = True
-        return replies
-
-    def close(self) -> None:
-        """Close the socket; a forked child leaves its parent's connection alone."""
-        self._connection.disconnect()
-
-
 class Link:
     """One primary that is listened to: one connection for its messages, one for heartbeats.
 
@@ -220,9 +161,10 @@ class Link:
         if not isinstance(reply, hiredis.ReplyError):
             return None
         code = str(reply).partition(" ")[0]
+        refused = self.beats.refused(key)
         if code in _ELSEWHERE:
             self.commands.broken = True
-        elif self.beats.refused(key):
+        elif refused:
             self.beats.sent(key, now, probe=False)
             self.events.send("PING", key)
             return code
@@ -265,7 +207,7 @@ def open_link(
             topics = (*sorted(set(map(channel_of, watched))), heart.prefix)
         commands = _connect(primary)
         opened.append(commands)
-        tag = _tag(commands, heart) if mode == "tracking" else b""
+        tag = _tag(commands, heart) if mode == "tracking" else b"0"
         link = Link(primary, mode, topics, events, commands, heart, tag, beats)
         link.subscribe()
         return link
@@ -294,9 +236,9 @@ def _track(connection: Any, prefixes: tuple[bytes, ...]) -> bool:
 
 
 def _tag(connection: Any, heart: Heart) -> bytes:
-    """The hash tag that brings heartbeats to this node of a cluster; empty elsewhere."""
+    """The hash tag that brings heartbeats to this very node, if it is one of a cluster."""
     try:
-        connection.send_command("SET", heart.beat(), b"", "PX", 100)
+        connection.send_command("SET", heart.beat(b"0"), b"", "PX", 100)
         connection.read_response()
     except exceptions.MovedError:
         connection.send_command("CLUSTER", "NODES")
@@ -306,4 +248,4 @@ def _tag(connection: Any, heart: Heart) -> bytes:
         return tag
     except exceptions.ResponseError:
         pass  # the first heartbeat will meet it again
-    return b""
+    return b"0"
