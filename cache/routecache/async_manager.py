@@ -76,7 +76,7 @@ class AsyncCacheManager:
         return made
 
     def _share(self, manager: BaseCacheManager) -> None:
-        self._sync = manager
+        self.sync = manager
         self.name = manager.name
         remote = None if manager.remote is None else manager.remote.awaited()
         self._tiers = AsyncTiers(manager.core, remote, manager.tend)
@@ -168,16 +168,16 @@ class AsyncCacheManager:
 
     def get_stats(self) -> dict[str, Any]:
         """See `BaseCacheManager.get_stats`."""
-        return self._sync.get_stats()
+        return self.sync.get_stats()
 
     @property
     def redis_available(self) -> bool:
         """Whether L2 is enabled and its circuit closed."""
-        return self._sync.redis_available
+        return self.sync.redis_available
 
     def describe(self, snapshot: CacheSnapshot) -> CacheSnapshot:
         """`snapshot` with this manager's gauges added; for exporters."""
-        return self._sync.describe(snapshot)
+        return self.sync.describe(snapshot)
 
     async def close(self) -> None:
         """Let go of the connections; later calls raise CacheClosedError.
@@ -190,7 +190,7 @@ class AsyncCacheManager:
         self._entries = {}
         await self._tiers.stop()
         if self._owns_sync:
-            self._sync.close()
+            self.sync.close()
 
     def _open(self) -> AsyncTiers:
         if self._closed:
@@ -203,7 +203,7 @@ class AsyncCacheManager:
 
     def __len__(self) -> int:
         """How many unexpired entries L1 holds."""
-        return len(self._sync)
+        return len(self.sync)
 
     def __bool__(self) -> bool:
         """True: an empty cache is still a cache."""
@@ -222,4 +222,4 @@ class AsyncCacheManager:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} over {self._sync!r}>"
+        return f"<{type(self).__name__} over {self.sync!r}>"

@@ -7,11 +7,12 @@ from typing import Any
 from routecache.errors import RemoteError
 from routecache.remote import commands
 from routecache.remote.aio_server import AsyncServerTransport
+from routecache.remote.announcing import Announcing
 from routecache.remote.commands import SCAN_COUNT, SCAN_STEP_TIMEOUT, Request
 from routecache.remote.endpoint import Endpoint
 from routecache.remote.scripts import in_full
 from routecache.remote.transport import AsyncTransport, Transport
-from routecache.typing import Leased, LeaseWanted, RemoteState, Sink, WireItem
+from routecache.typing import Leased, LeaseWanted, Sink, WireItem
 
 
 class AsyncioRemote:
@@ -21,7 +22,7 @@ class AsyncioRemote:
     for it. Safe for tasks of any event loop.
     """
 
-    def __init__(self, sync: RemoteState, clock: Transport, endpoint: Endpoint) -> None:
+    def __init__(self, sync: Announcing, clock: Transport, endpoint: Endpoint) -> None:
         self._sync = sync
         self._clock = clock
         self.transport: AsyncTransport = AsyncServerTransport(endpoint)
@@ -141,10 +142,11 @@ class AsyncioRemote:
         await self.transport.aclose()
 
     async def _run(self, request: Request, deadline: float) -> list[Any]:
-        replies = await self.transport.execute(request.operation, deadline, request.commands)
+        told = commands.announced(request, self._sync.announcer)
+        replies = await self.transport.execute(request.operation, deadline, told)
         again = commands.unknown_scripts(replies)
         if again:
-            in_full_ = [in_full(request.commands[i]) for i in again]
+            in_full_ = [in_full(told[i]) for i in again]
             sent = await self.transport.execute(request.operation, deadline, in_full_)
             for i, reply in zip(again, sent, strict=True):
                 replies[i] = reply

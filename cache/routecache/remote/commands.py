@@ -10,6 +10,7 @@ from typing import Any
 
 from routecache.errors import RemoteError
 from routecache.remote import scripts
+from routecache.remote.announcing import Announcer
 from routecache.remote.transport import Command
 from routecache.typing import Leased, LeaseWanted, Operation, WireItem
 
@@ -23,15 +24,19 @@ _FOREIGN = b""
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Commands that travel together; `parse` turns one reply into what the cache wants."""
+    """Commands that travel together; `parse` turns one reply into what the cache wants.
+
+    `changed` are the keys that are written or deleted.
+    """
 
     operation: Operation
     commands: Sequence[Command]
     parse: Callable[[Any], Any]
+    changed: Sequence[bytes] = ()
 
     def read(self, replies: Sequence[Any]) -> list[Any]:
         """The replies as results; a RemoteError stays in the place of what failed."""
-        return [self._result(reply) for reply in replies]
+        return [self._result(reply) for reply in replies[: len(self.commands)]]
 
     def _result(self, reply: Any) -> Any:
         if isinstance(reply, RemoteError):
@@ -48,6 +53,16 @@ def unknown_scripts(replies: Sequence[Any]) -> list[int]:
         for i, reply in enumerate(replies)
         if isinstance(reply, RemoteError) and reply.kind == "noscript"
     ]
+
+
+def announced(request: Request, announcer: Announcer | None) -> Sequence[Command]:
+    """The request's commands, and those that tell other processes of it where nobody else does."""
+    if announcer is None:
+        return request.commands
+    announcer.ensure()
+    if not request.changed:
+        return request.commands
+    return [*request.commands, *announcer.commands(request.changed)]
 
 
 def encoded(key: str) -> bytes:
@@ -86,7 +101,7 @@ def store(items: Sequence[WireItem]) -> Request:
             commands.append(scripts.set_value(keys, item.payload, item.ttl_ms))
         else:
             commands.append(scripts.fill(keys, item.payload, item.ttl_ms, item.token))
-    return Request("set", commands, _stored)
+    return Request("set", commands, _stored, [encoded(item.value_key) for item in items])
 
 
 def delete(keys: Sequence[tuple[str, str]]) -> Request:
@@ -95,6 +110,7 @@ def delete(keys: Sequence[tuple[str, str]]) -> Request:
         "delete",
         [scripts.delete((encoded(value), encoded(lease_))) for value, lease_ in keys],
         bool,
+        [encoded(value) for value, _ in keys],
     )
 
 
@@ -109,7 +125,9 @@ def renew(leases: Sequence[tuple[str, str]], life_ms: int) -> Request:
 
 def invalidate_tags(keys: Sequence[str], ttl_ms: int) -> Request:
     """The server's time, in microseconds, that now stands under each tag key."""
-    return Request("tags", [scripts.invalidate_tag((encoded(key),), ttl_ms) for key in keys], int)
+    tag_keys = [encoded(key) for key in keys]
+    invalidations = [scripts.invalidate_tag((key,), ttl_ms) for key in tag_keys]
+    return Request("tags", invalidations, int, tag_keys)
 
 
 def _same(reply: Any) -> Any:

@@ -11,9 +11,11 @@ from routecache.errors import RemoteError
 from routecache.remote import commands
 from routecache.remote import endpoint as endpoints
 from routecache.remote.aio import AsyncioRemote
+from routecache.remote.announcing import Announcer, WeakSink
 from routecache.remote.background import Background
 from routecache.remote.commands import SCAN_COUNT, SCAN_STEP_TIMEOUT, Request
 from routecache.remote.endpoint import Endpoint
+from routecache.remote.listener import listener_for
 from routecache.remote.scripts import in_full
 from routecache.remote.server import ServerTransport
 from routecache.remote.transport import Transport
@@ -40,6 +42,9 @@ class SyncRemote:
         self._release.atexit = False
         self.transport: Transport = ServerTransport(self.endpoint)
         self._background = Background()
+        self._listener = listener_for(self.endpoint)
+        self._unwatch: weakref.finalize[..., Sink] | None = None
+        self.announcer: Announcer | None = None
         if connect and self.endpoint.users == 1:
             self.connect(self.deadline(_FIRST_CONNECT_TIMEOUT))
 
@@ -145,8 +150,14 @@ class SyncRemote:
                 return deleted
 
     def watch(self, prefixes: Sequence[str], sink: Sink) -> bool:
-        """Have `sink` told of what happens to keys with these prefixes; not yet."""
-        return False
+        """Have `sink` told of what happens to keys with these prefixes."""
+        ear = WeakSink(sink)
+        self.announcer = Announcer(self._listener, commands.encoded(prefixes[0]))
+        self._listener.watch([commands.encoded(prefix) for prefix in prefixes], ear)
+        # Also stops listening when a manager is dropped without having been closed.
+        self._unwatch = weakref.finalize(sink, self._listener.unwatch, ear)
+        self._unwatch.atexit = False
+        return True
 
     def in_background(self, job: Callable[[], bool]) -> None:
         """Call `job` about every second in a background thread until it returns True."""
@@ -159,13 +170,16 @@ class SyncRemote:
     def close(self) -> None:
         """Let go of the endpoint; the last manager of a URL closes its connections."""
         self._background.stop()
+        if self._unwatch is not None:
+            self._unwatch()
         self._release()
 
     def _run(self, request: Request, deadline: float) -> list[Any]:
-        replies = self.transport.execute(request.operation, deadline, request.commands)
+        told = commands.announced(request, self.announcer)
+        replies = self.transport.execute(request.operation, deadline, told)
         again = commands.unknown_scripts(replies)
         if again:
-            in_full_ = [in_full(request.commands[i]) for i in again]
+            in_full_ = [in_full(told[i]) for i in again]
             sent = self.transport.execute(request.operation, deadline, in_full_)
             for i, reply in zip(again, sent, strict=True):
                 replies[i] = reply

@@ -259,7 +259,7 @@ class AsyncTiers:
             core.no_news(read.key, news)
 
     async def _load(
-        self, read: Read, left: float, loader: Loader, ttl: float | None, tags: Tags
+        self, read: Read, left: float, loader: Loader, ttl: float | None, tags: Tags, /
     ) -> Any:
         core, remote = self.core, self._remote
         created = core.created(read, None if remote is None else remote.server_times())
@@ -286,6 +286,8 @@ class AsyncTiers:
                 return value  # counted; who asked for a load must not fail for its size
             write = core.begin_fill(read, value, payload, ttl, carried, created, seconds)
             await self._store([write], left)
+            if write.l2 == "none":
+                await self._give_up(read, left)
         finally:
             core.let_go(read)
         return value
@@ -306,7 +308,7 @@ class AsyncTiers:
     # Writes
 
     async def set_many(
-        self, mapping: Mapping[str, Any], ttl: float | None, tags: Iterable[str]
+        self, mapping: Mapping[str, Any], ttl: float | None, tags: Iterable[str], /
     ) -> None:
         """Store every item in both tiers; raises before any is stored."""
         core = self.core

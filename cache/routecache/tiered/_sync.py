@@ -257,7 +257,9 @@ class SyncTiers:
         finally:
             core.no_news(read.key, news)
 
-    def _load(self, read: Read, left: float, loader: Loader, ttl: float | None, tags: Tags) -> Any:
+    def _load(
+        self, read: Read, left: float, loader: Loader, ttl: float | None, tags: Tags, /
+    ) -> Any:
         core, remote = self.core, self._remote
         created = core.created(read, None if remote is None else remote.server_times())
         self._hold(read)
@@ -283,6 +285,8 @@ class SyncTiers:
                 return value  # counted; who asked for a load must not fail for its size
             write = core.begin_fill(read, value, payload, ttl, carried, created, seconds)
             self._store([write], left)
+            if write.l2 == "none":
+                self._give_up(read, left)
         finally:
             core.let_go(read)
         return value
@@ -302,7 +306,9 @@ class SyncTiers:
 
     # Writes
 
-    def set_many(self, mapping: Mapping[str, Any], ttl: float | None, tags: Iterable[str]) -> None:
+    def set_many(
+        self, mapping: Mapping[str, Any], ttl: float | None, tags: Iterable[str], /
+    ) -> None:
         """Store every item in both tiers; raises before any is stored."""
         core = self.core
         core.check_keys(*mapping)

@@ -77,7 +77,8 @@ class Writing(CoreState):
         )
 
     def to_store(self, writes: Sequence[Write]) -> list[Write]:
-        """Those that go to L2: not a load that was invalidated or that has no lease."""
+        """Those that go to L2: not a load without a lease. Whether its lease still stands is for
+        the server to say; a fence may also fall by an echo of what this process wrote itself."""
         if not self.has_l2:
             return []
         with self.local.lock:
@@ -88,7 +89,6 @@ class Writing(CoreState):
                 or (
                     write.token is not None
                     and write.created is not None
-                    and write.fence.stands
                     and not self._tag_times.began_before(write.tags, write.started)
                 )
             ]

@@ -1,0 +1,65 @@
+"""Between a cache and the listener: who hears, and who must be told by ourselves."""
+
+import weakref
+from collections.abc import Sequence
+from typing import Protocol
+
+from routecache.remote.interest import cache_prefix
+from routecache.remote.listener import Listener, message_for
+from routecache.remote.transport import Command
+from routecache.typing import RemoteState, Sink
+
+
+class WeakSink:
+    """Hands on to `sink` for as long as that lives: a listener must not keep a dropped cache."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = weakref.ref(sink)
+
+    def invalidated(self, keys: Sequence[bytes]) -> None:
+        """See `Sink`."""
+        sink = self._sink()
+        if sink is not None:
+            sink.invalidated(keys)
+
+    def disconnected(self, at: float) -> None:
+        """See `Sink`."""
+        sink = self._sink()
+        if sink is not None:
+            sink.disconnected(at)
+
+    def reconnected(self) -> None:
+        """See `Sink`."""
+        sink = self._sink()
+        if sink is not None:
+            sink.reconnected()
+
+    def everything(self) -> None:
+        """See `Sink`."""
+        sink = self._sink()
+        if sink is not None:
+            sink.everything()
+
+
+class Announcer:
+    """Where the server does not tell listeners of writes: the commands by which writers do."""
+
+    def __init__(self, listener: Listener, prefix: bytes) -> None:
+        self._listener = listener
+        self._channel = cache_prefix(prefix) + b":inv"
+
+    def ensure(self) -> None:
+        """Have somebody listen, in a forked child too."""
+        self._listener.ensure()
+
+    def commands(self, changed: Sequence[bytes]) -> list[Command]:
+        """What to send along with a write of the keys `changed`."""
+        if not changed or not self._listener.publishes:
+            return []
+        return [("PUBLISH", self._channel, message_for(changed))]
+
+
+class Announcing(RemoteState, Protocol):
+    """A remote that knows whom to tell."""
+
+    announcer: Announcer | None
