@@ -79,7 +79,7 @@ class AsyncCacheManager:
         self.sync = manager
         self.name = manager.name
         remote = None if manager.remote is None else manager.remote.awaited()
-        self._tiers = AsyncTiers(manager.core, remote, manager.tend)
+        self.tiers = AsyncTiers(manager.core, remote, manager.tend)
         self._closed = False
         self._timer = manager.core.timer
         self._thread = manager.core.books.stats.cells.local
@@ -188,14 +188,14 @@ class AsyncCacheManager:
             return
         self._closed = True
         self._entries = {}
-        await self._tiers.stop()
+        await self.tiers.stop()
         if self._owns_sync:
             self.sync.close()
 
     def _open(self) -> AsyncTiers:
         if self._closed:
             raise CacheClosedError("this cache manager is closed: make a new one")
-        return self._tiers
+        return self.tiers
 
     def show(self, entries: Mapping[str, Entry]) -> None:
         """Answer L1 hits from `entries`; for the core."""

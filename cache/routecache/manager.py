@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from routecache.stats import L1_HIT_BOUNDS, CacheSnapshot, stats_for
 from routecache.tiered._core import TieredCore
 from routecache.tiered._sync import SyncTiers
 from routecache.tiered.tending import Tending
-from routecache.typing import MISS, Remote, Serializer, Timer
+from routecache.typing import MISS, Remote, Removal, Serializer, Timer
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
 
@@ -100,7 +100,7 @@ class BaseCacheManager:
         connect = not self._waits_for_nothing
         self.remote = remote = _remote(redis_url, redis_client, connect) if enable_redis else None
         self.tend = None if remote is None else Tending(self.core, remote)
-        self._tiers = SyncTiers(self.core, remote, self.tend)
+        self.tiers = SyncTiers(self.core, remote, self.tend)
         # What the hit path reads; see `get`.
         self._entries = self.core.local.entries
         self._timer = timer
@@ -131,7 +131,7 @@ class BaseCacheManager:
                 if hits >= cell.sample_at:
                     cell.sample(L1_HIT_BOUNDS, self._timer() - now, "l1_hit")
                 return entry.value
-        value = self._tiers.get(key)
+        value = self.tiers.get(key)
         return default if value is MISS else value
 
     def get_or_load(
@@ -173,7 +173,7 @@ class BaseCacheManager:
                 if hits >= cell.sample_at:
                     cell.sample(L1_HIT_BOUNDS, self._timer() - now, "l1_hit")
                 return entry.value
-        return self._tiers.get_or_load(key, loader, ttl, tags)
+        return self.tiers.get_or_load(key, loader, ttl, tags)
 
     def set(
         self, key: str, value: Any, ttl: float | None = None, *, tags: Iterable[str] = ()
@@ -189,32 +189,41 @@ class BaseCacheManager:
             ValueTooLargeError: it exceeds `Policy.max_value_bytes`; the key is then deleted.
             ConfigurationError: `ttl` is not a number of seconds greater than 0.
         """
-        self._tiers.set_many({keys.check_key(key): value}, ttl, tags)
+        self.tiers.set_many({keys.check_key(key): value}, ttl, tags)
 
     def delete(self, key: str) -> bool:
         """Remove the key from both tiers; True if one of them held it."""
-        return self._tiers.delete_many((key,))[0]
+        return self.tiers.delete_many((key,))[0]
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """The values of those keys that a tier holds, in one round trip; n keys are n requests."""
-        return self._tiers.get_many(several(keys))
+        return self.tiers.get_many(several(keys))
 
     def set_many(
         self, mapping: Mapping[str, Any], ttl: float | None = None, *, tags: Iterable[str] = ()
     ) -> None:
         """`set` for every item, in one round trip; what cannot be stored raises before any is."""
-        self._tiers.set_many(mapping, ttl, tags)
+        self.tiers.set_many(mapping, ttl, tags)
 
     def delete_many(self, keys: Iterable[str]) -> int:
         """Remove the keys from both tiers in one round trip; how many of them a tier held."""
-        return sum(self._tiers.delete_many(several(keys)))
+        return sum(self.tiers.delete_many(several(keys)))
 
     def invalidate_tags(self, *tags: str) -> None:
         """Make every entry that carries one of `tags` a miss.
 
-        In L2 and in this process at once; the L1 of other processes keeps its copy until its TTL.
+        In L2 and in this process at once, in other processes as soon as they hear of it.
         """
-        self._tiers.invalidate_tags(tags)
+        self.tiers.invalidate_tags(tags)
+
+    def invalidate_together(
+        self, tags: Sequence[str], others: Sequence["BaseCacheManager"], reason: Removal
+    ) -> None:
+        """`invalidate_tags` for this cache and `others` of the same Redis, in one round trip.
+
+        L1 of all of them comes first. `reason` is what the removals are counted as.
+        """
+        self.tiers.invalidate_tags(tags, reason, [other.tiers for other in others])
 
     def clear(self) -> bool:
         """Remove this cache's entries from both tiers, and no other key of a shared Redis.
@@ -222,11 +231,11 @@ class BaseCacheManager:
         Walks L2 with SCAN, so it may take longer than a look-up. Returns False if L2 failed at
         it, which is counted too.
         """
-        return self._tiers.clear()
+        return self.tiers.clear()
 
     def ttl(self, key: str) -> float | None:
         """Seconds for which a tier will still answer for the key; None if none holds it."""
-        return self._tiers.ttl(key)
+        return self.tiers.ttl(key)
 
     def get_stats(self) -> dict[str, Any]:
         """Counters of this cache's name and state of this manager, as plain numbers.
@@ -285,7 +294,7 @@ class BaseCacheManager:
         if not self.core.closed:
             self.core.closed = True
             self.core.drop_all()
-            self._tiers.stop()
+            self.tiers.stop()
 
     def show(self, entries: Mapping[str, Entry]) -> None:
         """Answer L1 hits from `entries`; for the core."""

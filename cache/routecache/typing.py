@@ -46,6 +46,7 @@ L1MissReason: TypeAlias = Literal["cold", "expired", "evicted", "invalidated"]
 MissReason: TypeAlias = Literal[L1MissReason, "l2_unavailable", "undecodable"]
 Outcome: TypeAlias = Literal["l2_hit", "load", "stale", "miss", "error"]
 StaleReason: TypeAlias = Literal["refreshing", "error", "blind"]
+Removal: TypeAlias = Literal["invalidated", "cleared", "health"]
 RefreshKind: TypeAlias = Literal["stale", "early"]
 
 L1_MISS_REASONS: Final[tuple[L1MissReason, ...]] = ("cold", "expired", "evicted", "invalidated")

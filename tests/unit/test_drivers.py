@@ -96,4 +96,4 @@ def test_a_change_in_one_driver_is_noticed(tmp_path: Path) -> None:
 def test_the_hit_path_of_the_asyncio_manager_is_that_of_the_sync_one(name: str) -> None:
     sync = methods(ROOT / "manager.py", "BaseCacheManager")[name]
     awaited = methods(ROOT / "async_manager.py", "AsyncCacheManager")[name]
-    assert awaited.replace("self._open()", "self._tiers") == sync
+    assert awaited.replace("self._open()", "self.tiers") == sync

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 import routecache
-from routecache import MISS, RoutingCache, RoutingSettings, get_routing_cache, reset_routing_cache
+from routecache import (
+    MISS,
+    RoutingCache,
+    RoutingSettings,
+    get_routing_cache,
+    reset_routing_cache,
+    snapshot,
+)
 from routecache.routing.health import Invalidation
 
 CONTEXT = {"task": "chat", "tokens": 512, "tools": ["search", "code"]}
@@ -222,3 +229,19 @@ def test_every_public_name_has_a_docstring() -> None:
             for attribute, member in vars(thing).items():
                 if not attribute.startswith("_") and inspect.isfunction(member):
                     assert member.__doc__, f"{name}.{attribute}"
+
+
+def test_what_a_health_report_takes_is_counted_as_that(cache: RoutingCache) -> None:
+    def counted() -> int:
+        model = next(c for c in snapshot().caches if c.name == "model")
+        return model.removals.get(("l1", "health"), 0)
+
+    before = counted()
+    cache.set_model_selection({"q": 1}, "gpt", providers=("openai",))
+    cache.report_provider_health("openai", False)
+    assert counted() == before + 1
+
+
+def test_one_name_in_place_of_several_is_refused(cache: RoutingCache) -> None:
+    with pytest.raises(TypeError, match="an iterable of names"):
+        cache.set_model_selection({"q": 1}, "gpt", providers="openai")

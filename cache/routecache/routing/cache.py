@@ -7,21 +7,27 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 from routecache import forking
+from routecache.errors import KeyTypeError
 from routecache.keys import check_key, digest
 from routecache.manager import BaseCacheManager
 from routecache.routing.health import HealthReport, Invalidation, InvalidationHook
 from routecache.routing.settings import RoutingSettings
-from routecache.typing import MISS
+from routecache.typing import MISS, Removal
 
 Loader: TypeAlias = Callable[[], Any]
 Providers: TypeAlias = Iterable[str] | Callable[[Any], Iterable[str]]
 
 _log = logging.getLogger("routecache")
 
+_REMOVAL: dict[str, Removal] = {"explicit": "invalidated", "health": "health"}
+
 PROVIDER_MAXSIZE = 50
 MODEL_MAXSIZE = 100
 FALLBACK_MAXSIZE = 50
 TOOL_MAXSIZE = 200
+
+# Whose health is remembered; of a provider pushed out the next bad report drops entries again.
+_MAX_PROVIDERS = 10_000
 
 
 class RoutingCache:
@@ -84,7 +90,7 @@ class RoutingCache:
         self, provider: str, default: Any = None, *, loader: Loader | None = None
     ) -> Any:
         """The status last stored for `provider`, or loaded now; else `default`."""
-        return _get(self._provider, provider, default, loader, (_tag(provider),))
+        return _get(self._provider, provider, default, loader, ())
 
     def get_model_selection(
         self,
@@ -118,7 +124,7 @@ class RoutingCache:
 
     def set_provider_status(self, provider: str, status: Any, ttl: float | None = None) -> None:
         """Store what is known of `provider`, for `ttl` seconds if given."""
-        self._provider.set(provider, status, ttl, tags=(_tag(provider),))
+        self._provider.set(provider, status, ttl)
 
     def set_model_selection(
         self, context: object, model: Any, ttl: float | None = None, *, providers: Providers = ()
@@ -163,13 +169,17 @@ class RoutingCache:
         names it are forgotten, so that the next request decides anew. `reason` is for hooks and
         people; it is neither logged nor used as a label.
         """
-        check_key(provider)
+        check_key(provider, "a provider")
         with self._lock:
             before = self._health.get(provider)
-            self._health[provider] = HealthReport(healthy, source, reason)
-            turned = (before is None or before.healthy) and not healthy
-        if turned:
+        if not healthy and (before is None or before.healthy):
             self._drop_provider(provider, "health")
+        with self._lock:
+            # Only now, so that a drop that was interrupted is done again by the next report.
+            self._health.pop(provider, None)
+            self._health[provider] = HealthReport(healthy, source, reason)
+            if len(self._health) > _MAX_PROVIDERS:
+                del self._health[next(iter(self._health))]
 
     def add_invalidation_hook(self, hook: InvalidationHook) -> None:
         """Have `hook(invalidation)` called after every invalidation, in the invalidating thread.
@@ -242,8 +252,7 @@ class RoutingCache:
 
     def _drop_provider(self, provider: str, reason: Literal["explicit", "health"]) -> None:
         self._provider.delete(provider)
-        for cache in (self._provider, self._model, self._fallback):
-            cache.invalidate_tags(_tag(provider))
+        self._model.invalidate_together((_tag(provider),), (self._fallback,), _REMOVAL[reason])
         self._tell(Invalidation("all", provider, reason))
 
     def _tell(self, invalidation: Invalidation) -> None:
@@ -276,12 +285,20 @@ def _tag(provider: str) -> str:
 
 def _tags(providers: Providers) -> Iterable[str] | Callable[[Any], Iterable[str]]:
     if callable(providers):
-        return lambda value: tuple(map(_tag, providers(value)))
-    return tuple(map(_tag, providers))
+        return lambda value: _named(providers(value))
+    return _named(providers)
 
 
 def _tags_of(providers: Providers, value: Any) -> tuple[str, ...]:
-    return tuple(map(_tag, providers(value) if callable(providers) else providers))
+    return _named(providers(value) if callable(providers) else providers)
+
+
+def _named(providers: Iterable[str]) -> tuple[str, ...]:
+    if not providers:
+        return ()
+    if isinstance(providers, str):
+        raise KeyTypeError(f"providers={providers!r}: give an iterable of names, such as a tuple")
+    return tuple(_tag(check_key(provider, "a provider")) for provider in providers)
 
 
 _singleton: RoutingCache | None = None
