@@ -77,6 +77,7 @@ class AsyncCacheManager:
 
     def _share(self, manager: BaseCacheManager) -> None:
         self.sync = manager
+        self.core = manager.core
         self.name = manager.name
         remote = None if manager.remote is None else manager.remote.awaited()
         self.tiers = AsyncTiers(manager.core, remote, manager.tend)

@@ -11,6 +11,7 @@ so both leave L1 without the key and the next look-up takes what L2 holds.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 
 class Fence:
@@ -28,25 +29,24 @@ class Fences:
     """The open fences of one cache; bounded by the calls in flight. The caller holds L1's lock."""
 
     def __init__(self) -> None:
-        self._open: dict[str, list[Fence]] = {}
+        self._open: dict[str, set[Fence]] = {}  # sets: thousands of tasks may wait for one key
 
     def open(self, key: str, *, writes: bool = False) -> Fence:
         """Open a fence on `key`; a write breaks all others and falls itself if one is a write."""
         fence = Fence(key, writes)
-        others = self._open.setdefault(key, [])
+        others = self._open.setdefault(key, set())
         if writes:
             fence.stands = not any(other.writes for other in others)
             self._break(others)
-        others.append(fence)
+        others.add(fence)
         return fence
 
     def close(self, fence: Fence) -> bool:
         """Close `fence`; True if what it guards may be stored."""
-        others = self._open.get(fence.key, [])
-        if fence in others:
-            others.remove(fence)
-            if not others:
-                del self._open[fence.key]
+        others = self._open.get(fence.key, set())
+        others.discard(fence)
+        if not others:
+            self._open.pop(fence.key, None)
         if fence.writes:
             fence.stands = fence.stands and not any(other.writes for other in others)
             self._break(others)
@@ -54,7 +54,7 @@ class Fences:
 
     def break_key(self, key: str) -> None:
         """Break every fence that is open on `key`."""
-        self._break(self._open.get(key, []))
+        self._break(self._open.get(key, ()))
 
     def break_all(self) -> None:
         """Break every open fence."""
@@ -65,7 +65,7 @@ class Fences:
         return sum(map(len, self._open.values()))
 
     @staticmethod
-    def _break(fences: list[Fence]) -> None:
+    def _break(fences: Iterable[Fence]) -> None:
         for fence in fences:
             fence.stands = False
 

@@ -127,12 +127,18 @@ class AsyncWaits:
             done = loop.create_future()
 
             def wake(_: object) -> None:
-                with contextlib.suppress(RuntimeError):  # the loop has been closed
-                    loop.call_soon_threadsafe(_finish, done)
+                if _running() is loop:  # thousands may wait: spare each the loop's self-pipe
+                    _finish(done)
+                else:
+                    with contextlib.suppress(RuntimeError):  # the loop has been closed
+                        loop.call_soon_threadsafe(_finish, done)
 
             future.add_done_callback(wake)
-            async with asyncio.timeout(timeout):
+            if timeout is None:
                 await done
+            else:
+                async with asyncio.timeout(timeout):
+                    await done
         return future.result()
 
     async def call(self, loader: Callable[[], Any]) -> Any:
@@ -168,6 +174,13 @@ class AsyncWaits:
         for task in mine:
             task.cancel()
         await asyncio.gather(*mine, return_exceptions=True)
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _finish(future: "asyncio.Future[None]") -> None:
