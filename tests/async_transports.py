@@ -21,8 +21,8 @@ from tests.helpers import eventually
 class Told(CircuitBreaker):
     """A breaker that counts what it is told."""
 
-    def __init__(self) -> None:
-        super().__init__(time.monotonic)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(time.monotonic, **options)
         self.allowed = 0
         self.outcomes = {"succeeded": 0, "failed": 0, "abandoned": 0}
 
@@ -99,11 +99,6 @@ def client(endpoint: Endpoint) -> Iterator["redis.Redis"]:
         yield made
 
 
-def connections(sync: "redis.Redis") -> int:
-    """How many clients the server has but for `sync`."""
-    return len(sync.client_list()) - 1
-
-
 async def until(predicate: Callable[[], object], seconds: float = 10.0) -> None:
     """Let the event loop turn until `predicate()` is true."""
     deadline = time.monotonic() + seconds
@@ -134,6 +129,6 @@ def nothing_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert logged == []
 
 
-def back_to(baseline: int, sync: "redis.Redis") -> None:
-    """The server's clients come down to `baseline`."""
-    eventually(lambda: connections(sync) == baseline)
+def come_to(n: int, sync: "redis.Redis") -> None:
+    """The server's clients, but for `sync`, become `n`."""
+    eventually(lambda: len(sync.client_list()) - 1 == n)

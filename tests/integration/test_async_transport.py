@@ -10,9 +10,8 @@ from routecache.errors import CircuitOpenError
 from routecache.remote.aio_server import AsyncServerTransport
 from tests.async_transports import (
     World,
-    back_to,
     client,
-    connections,
+    come_to,
     kinds,
     nothing_left,
     value_of,
@@ -28,8 +27,8 @@ def clean(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.fixture
-def server(shared_redis: RedisServer) -> Iterator[World]:
-    with world(shared_redis.url) as made:
+def server(redis_server: RedisServer) -> Iterator[World]:
+    with world(redis_server.url) as made:
         yield made
 
 
@@ -53,10 +52,9 @@ def test_all_tasks_of_a_loop_share_one_connection(server: World) -> None:
 
     async def main() -> None:
         with client(server.endpoint) as sync:
-            before = connections(sync)
             replies = await asyncio.gather(*(server.ask(("GET", f"key{i}")) for i in range(500)))
             assert replies == [[value_of(f"key{i}")] for i in range(500)]
-            assert connections(sync) - before == 1
+            come_to(1, sync)
         assert server.transport.connections() == (0, 1)
 
     asyncio.run(main())
@@ -71,16 +69,16 @@ def test_transports_of_one_endpoint_share_the_connection_and_the_last_one_closes
     async def main() -> None:
         await server.connect()
         with client(server.endpoint) as sync:
-            before = connections(sync)
+            come_to(1, sync)
             assert await other.execute("get", time.monotonic() + 5, [("PING",)]) == [b"PONG"]
-            assert connections(sync) == before
+            come_to(1, sync)
             await other.aclose()
             assert kinds(await other.execute("get", time.monotonic() + 5, [("PING",)])) == {
                 "connection"
             }
             await server.connect()
             await server.transport.aclose()
-            back_to(before - 1, sync)
+            come_to(0, sync)
         assert kinds(await server.ask(("PING",))) == {"connection"}
 
     asyncio.run(main())

@@ -10,8 +10,7 @@ import redis
 
 from tests.async_transports import (
     World,
-    back_to,
-    connections,
+    come_to,
     kinds,
     nothing_left,
     value_of,
@@ -104,12 +103,12 @@ def test_a_cancelled_call_that_was_not_written_is_never_sent(server: World) -> N
 
 
 def test_ten_thousand_tasks_cancelled_anywhere_get_no_wrong_reply(
-    shared_redis: RedisServer,
+    redis_server: RedisServer,
 ) -> None:
     random_ = random.Random(7)
     started = time.monotonic()
-    with Proxy(shared_redis.url.removeprefix("unix://")) as proxy, world(proxy.url) as server:
-        path = shared_redis.url.removeprefix("unix://")
+    path = redis_server.url.removeprefix("unix://")
+    with Proxy(path) as proxy, world(proxy.url) as server:
         server.fill(100)
         answered = cancelled = 0
 
@@ -124,11 +123,13 @@ def test_ten_thousand_tasks_cancelled_anywhere_get_no_wrong_reply(
             nonlocal cancelled
             for wave in range(20):
                 tasks = [asyncio.create_task(one(wave * 500 + i)) for i in range(500)]
-                while any(not task.done() for task in tasks):
-                    for task in random_.sample(tasks, 25):
-                        task.cancel()
-                    for _ in range(random_.randrange(4)):
+                victims = random_.sample(tasks, 400)
+                while victims:
+                    for _ in range(random_.randrange(6)):
                         await asyncio.sleep(0)
+                    for _ in range(min(25, len(victims))):
+                        victims.pop().cancel()
+                await asyncio.wait(tasks)
                 for task in tasks:
                     if task.cancelled():
                         cancelled += 1
@@ -137,12 +138,12 @@ def test_ten_thousand_tasks_cancelled_anywhere_get_no_wrong_reply(
             await server.connect()
 
         with redis.Redis(unix_socket_path=path) as sync:
-            before = connections(sync)
+            come_to(0, sync)
             asyncio.run(main())
-            back_to(before, sync)
+            come_to(0, sync)
     took = time.monotonic() - started
     print(f"{answered} answered, {cancelled} cancelled in {took:.2f} s")
     assert answered + cancelled == 10_000
-    assert answered > 100
-    assert cancelled > 1000
+    assert answered >= 20 * 100
+    assert cancelled > 100
     assert took < 20

@@ -20,7 +20,8 @@ from routecache.remote.translate import translate
 from routecache.remote.transport import Command
 
 _PATIENCE = 0.02  # seconds
-_TURNS = 8  # of the event loop
+_GRACE = 0.001  # seconds
+_GRACES = 8
 _NEVER = 365 * 86400.0  # seconds
 
 
@@ -51,15 +52,16 @@ class Link:
     Deadlines: one timer is armed for the earliest deadline of all calls, since a timer for each
     call would cost more than the call's share of the system calls. When it fires, replies may be
     readable that this process had no time to read: the turn that fired it has asked the selector,
-    so one turn later the reader has seen them. `_expire` therefore runs a turn later, and again
-    later for as long as replies keep coming. What is over then is
+    so one turn later the reader has seen them. `_expire` therefore runs a turn later and, while
+    replies keep coming, a few milliseconds longer: more of them than a socket's buffer holds may
+    be on their way. What is over then is
 
     - "pool" (OwnDoingError) if it was not written, or written when half of its time was over; if
       replies to others came since it was written, so that the server is there and this process
       asks more than comes back in time; or if the loop was so late that a connection may only
       have waited for the loop;
     - "timeout" otherwise. If nothing at all came for `_PATIENCE`, the link ends, and the others
-      that wait on it get "connection" at once. A single caller that comes with a millisecond left
+      that wait on it get "timeout" at once. A single caller that comes with a millisecond left
       cannot end it.
 
     The end of the loop: `asyncio.run` cancels the task, which closes the connection. A loop that
@@ -91,7 +93,8 @@ class Link:
         # Held weakly, for the loop alone must hold what is in it.
         self._alive = weakref.ref(loop.call_later(_NEVER, id, alive, context=self._context))
         weakref.finalize(alive, _loop_closed, weakref.ref(self)).atexit = False
-        self._task = loop.create_task(self._run(), context=self._context)
+        # Not by the loop's task factory, which may start it before this constructor has ended.
+        self._task = asyncio.Task(self._run(), loop=loop, context=self._context)
 
     @property
     def busy(self) -> bool:
@@ -201,19 +204,18 @@ class Link:
     def _wake(self) -> None:
         self._timer = None
         self._wakes_at = -math.inf  # until `_expire` has decided on the next time
-        self._expire_soon(_TURNS)
+        answers = self._calls.answers
+        self.loop.call_soon(self._expire, _GRACES, answers, context=self._context)
 
-    def _expire_soon(self, turns: int) -> None:
-        self.loop.call_soon(self._expire, turns, self._calls.answers, context=self._context)
-
-    def _expire(self, turns: int, answers: int) -> None:
+    def _expire(self, graces: int, answers: int) -> None:
         if self._ended:
             return
         calls = self._calls
         now = time.monotonic()
         over = calls.over(now)
-        if over and turns and answers != calls.answers:
-            self._expire_soon(turns - 1)
+        if over and graces and answers != calls.answers:
+            again = graces - 1, calls.answers
+            self._timer = self.loop.call_later(_GRACE, self._expire, *again, context=self._context)
             return
         silent = False
         for call in over:
@@ -221,7 +223,7 @@ class Link:
             silent = silent or (self._open and error.kind == "timeout")
             call.future.set_result(error)
         if silent and calls.silence(now) >= _PATIENCE:
-            self._end(RemoteError("connection"))
+            self._end(RemoteError("timeout"))
             return
         calls.clear_out()
         self._wakes_at = math.inf

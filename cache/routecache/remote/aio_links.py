@@ -6,11 +6,14 @@ import math
 import weakref
 
 from routecache import forking
+from routecache.remote.aio_calls import OwnDoingError
 from routecache.remote.aio_connection import connection_maker
 from routecache.remote.aio_link import Link
 from routecache.remote.endpoint import Endpoint
 
 _CALLS_PER_CONNECTION = 20
+
+_lock = forking.RenewedLock()
 
 # A child must neither close what its parent uses nor let the garbage collector do so: removing a
 # socket from an inherited selector removes it from the parent's.
@@ -42,12 +45,18 @@ class Links:
         self.blamed_at = -math.inf
 
     def here(self) -> Link:
-        """The link of the running event loop, which may still be connecting."""
+        """The link of the running event loop, which may still be connecting.
+
+        Raises OwnDoingError if the last user has gone meanwhile.
+        """
         loop = asyncio.get_running_loop()
         link = self._links.get(loop)
         if link is None:
-            link = Link(loop, self._make(), self._clock, self._limit, self._ended)
-            self._links[loop] = link
+            with _lock:
+                if not self.users:
+                    raise OwnDoingError("connection")
+                link = Link(loop, self._make(), self._clock, self._limit, self._ended)
+                self._links[loop] = link
         return link
 
     def _ended(self, link: Link) -> None:
@@ -77,7 +86,6 @@ class Links:
         return mine
 
 
-_lock = forking.RenewedLock()
 _by_endpoint: "weakref.WeakKeyDictionary[Endpoint, Links]" = weakref.WeakKeyDictionary()
 
 

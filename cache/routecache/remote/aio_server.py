@@ -48,6 +48,8 @@ class AsyncServerTransport:
             link = self._links.here()
             call = link.submit(asked, deadline, commands)
             outcome = await call.future
+        except OwnDoingError as error:  # closed meanwhile
+            outcome = error
         except Exception as error:  # noqa: BLE001  # a command that redis-py cannot pack
             return [endpoint.failed(error)] * len(commands)
         except BaseException:
