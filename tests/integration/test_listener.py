@@ -139,7 +139,7 @@ def test_no_key_is_lost_while_prefixes_are_added(
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        for n in range(30):
+        for n in range(100):
             sink = Recorder()
             listener.watch([b"more%d:v1:{" % n], sink)
             eventually(lambda sink=sink: sink.count("reconnected"), every=0.001)  # type: ignore[misc]
