@@ -57,7 +57,7 @@ class FakeRemote:
         self.reached = True
         self.listening = listening
         self.commands: list[str] = []
-        self._timer = timer
+        self.timer = timer
         self._offset = clock_offset
         self._lock = threading.RLock()
         self._data: dict[str, tuple[bytes, float]] = {}
@@ -78,11 +78,11 @@ class FakeRemote:
 
     def deadline(self, timeout: float) -> float:
         """The deadline for a call that starts now and may take `timeout` seconds."""
-        return self._timer() + timeout
+        return self.timer() + timeout
 
     def left(self, deadline: float) -> float:
         """How many of the seconds until `deadline` are left."""
-        return deadline - self._timer()
+        return deadline - self.timer()
 
     def server_times(self) -> tuple[int, int] | None:
         """The server's time in microseconds, twice."""
@@ -238,7 +238,7 @@ class FakeRemote:
 
     def put_raw(self, key: str, payload: bytes, seconds: float = 60.0) -> None:
         """Store `payload` as a foreign program might."""
-        self._data[key] = (payload, self._timer() + seconds)
+        self._data[key] = (payload, self.timer() + seconds)
 
     def keys(self) -> set[str]:
         """The unexpired Redis keys, leases excepted."""
@@ -250,14 +250,14 @@ class FakeRemote:
             }
 
     def _server_time(self) -> int:
-        return int((self._timer() + self._offset) * 1e6)
+        return int((self.timer() + self._offset) * 1e6)
 
     def _write(self, key: str, payload: bytes, ttl_ms: int) -> None:
-        self._data[key] = (payload, self._timer() + ttl_ms / 1000)
+        self._data[key] = (payload, self.timer() + ttl_ms / 1000)
 
     def _live(self, key: str) -> bytes | None:
         payload, expires_at = self._data.get(key, (None, 0.0))
-        if payload is not None and self._timer() >= expires_at:
+        if payload is not None and self.timer() >= expires_at:
             del self._data[key]
             return None
         return payload
