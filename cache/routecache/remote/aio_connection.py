@@ -111,6 +111,8 @@ def connection_maker(endpoint: Endpoint) -> Callable[[], LinkConnection]:
     Keeps no reference to `endpoint`. Raises ConfigurationError, without values, for options that
     asyncio connections cannot honour: what they silently left out might have been a safeguard.
     """
+    if getattr(endpoint, "locate", None) is not None:  # without its answer we would dial localhost
+        raise ConfigurationError("asyncio connections cannot follow a Sentinel's primary yet")
     # The endpoint offers no public view of these two.
     sync_class, given = endpoint._connection_class, endpoint._kwargs  # noqa: SLF001
     if endpoint._on_connect is not None:  # noqa: SLF001
