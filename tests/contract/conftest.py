@@ -9,6 +9,7 @@ import pytest
 from routecache import BaseCacheManager, Policy
 from routecache.testing import FakeRemote, ManualTimer
 from tests.contract.world import World
+from tests.helpers import eventually
 from tests.servers import RedisServer
 
 _prefixes = itertools.count(1)
@@ -38,6 +39,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         merged.update(options)
         manager = BaseCacheManager(**merged)
         made.append(manager)
+        # When a listener connects, what is under way begins anew; no test is about that moment.
+        assert eventually(lambda: manager.core.hears is not False, 10)
         return manager
 
     yield World(request.param, timer, prefix, make)

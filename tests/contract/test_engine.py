@@ -20,6 +20,9 @@ from tests.servers import RedisServer
 _prefixes = itertools.count(1)
 
 
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
 class Blocking:
     """A sync or an asyncio manager, called from threads: the same test drives both."""
 
@@ -63,6 +66,9 @@ class World:
         kind = BaseCacheManager if self.driver == "sync" else AsyncCacheManager
         made = Blocking(kind(**merged), self.loop)
         self.made.append(made)
+        if self.fake is None and merged["redis_url"] != NOWHERE and "enable_redis" not in merged:
+            # When a listener connects, what is under way begins anew; no test is about that moment.
+            assert eventually(lambda: core(made).hears is not False, 10)
         return made
 
     def loader(self, load: Callable[[], Any]) -> Any:
@@ -435,7 +441,7 @@ def test_while_deaf_l1_serves_for_the_blind_ttl_at_most(driver: str) -> None:
 
 
 def test_a_server_that_was_never_reached_raises_nothing(driver: str) -> None:
-    world = World(driver, {"redis_url": "redis://127.0.0.1:1/0"}, ManualTimer(), None)
+    world = World(driver, {"redis_url": NOWHERE}, ManualTimer(), None)
     a = world.make()
     a.set("k", 1, tags=("t",))
     assert a.get("k") == 1
