@@ -95,6 +95,7 @@ class DeadlineConnection:
     _deadline = math.inf
     _wrapped: DeadlineSocket | None = None
     idle_since = 0.0
+    generation = 0
 
     def set_deadline(self, deadline: float, began: float) -> None:
         """Bound what follows by `deadline`; `began` is when its call did, in monotonic seconds."""

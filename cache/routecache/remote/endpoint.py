@@ -6,9 +6,10 @@ from typing import TypeAlias
 import redis
 
 from routecache import forking, registry
-from routecache.errors import ConfigurationError
 from routecache.remote import target, urls
+from routecache.remote.cluster import Cluster
 from routecache.remote.node import CONNECT_TIMEOUT, Node
+from routecache.remote.sentinel import primary_node
 from routecache.remote.target import Target
 from routecache.stats import EndpointSnapshot
 
@@ -81,6 +82,8 @@ release = _endpoints.release
 
 
 def _make(alias: str, where: Target) -> Endpoint:
-    if where.kind != "server":
-        raise ConfigurationError("Sentinel and Cluster are not there yet: use one server's URL")
+    if where.kind == "sentinel":
+        return primary_node(alias, where)
+    if where.kind == "cluster":
+        return Cluster(alias, where)
     return Node(alias, where)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -13,28 +14,54 @@ from routecache.errors import RemoteError
 from routecache.remote.clock import ServerClock
 from routecache.remote.deadline import with_deadline
 from routecache.remote.pool import Connection, Pool
-from routecache.remote.target import Target
-from routecache.remote.translate import ANSWERED, translate
+from routecache.remote.target import Address, Target
+from routecache.remote.translate import ANSWERED, NotPrimaryError, translate
 from routecache.stats import EndpointSnapshot, EndpointStats
 
 _logger = logging.getLogger("routecache")
 
 CONNECT_TIMEOUT = 1.0
+MAX_RESET = 5.0
+# Seconds between two probes at most where another server will take over soon.
+MAX_RESET_OF_MOVING = 0.5
+_DEMOTED_EVERY = 0.1
 
 # By alias, so that no counter falls when the last manager of an endpoint goes and another comes.
 _stats: dict[str, EndpointStats] = {}
 
 
 class Node:
-    """A Redis or Valkey server as this process knows it. Safe for threads."""
+    """A Redis or Valkey server as this process knows it. Safe for threads.
 
-    def __init__(self, alias: str, target: Target) -> None:
+    `locate`, if there is one, tells where the server is now (host, port); it is asked before each
+    attempt to connect, in the background, and what answers there has to be a primary. `address` is
+    where it is if `target` does not say. `max_reset`
+    is the circuit's, `what` the node's name in the log.
+    """
+
+    def __init__(
+        self,
+        alias: str,
+        target: Target,
+        *,
+        locate: Callable[[], Address] | None = None,
+        address: Address | None = None,
+        max_reset: float | None = None,
+        what: str = "",
+    ) -> None:
         self.alias = alias
+        self.target = target
+        self.locate = locate
+        self.address = address
         self.users = 0
         self.stats = _stats.setdefault(alias, EndpointStats())
         self.clock = ServerClock()
-        self.breaker = CircuitBreaker(time.monotonic, on_change=self._log)
+        self.breaker = CircuitBreaker(
+            time.monotonic, max_reset=max_reset or MAX_RESET, on_change=self._log
+        )
+        self._what = what or f"L2 {alias}"
         self._last_kind = ""
+        self._demoted_at = float("-inf")
         self._connection_class = with_deadline(target.connection_class)
         self._on_connect: Callable[[Any], None] | None = target.options.get("redis_connect_func")
         self._kwargs: dict[str, Any] = {
@@ -46,48 +73,84 @@ class Node:
             "decode_responses": False,
             "redis_connect_func": self._handshake,
         }
+        if address is not None:
+            self._kwargs |= {"host": address[0], "port": address[1]}
         self.pool = Pool(self._make, target.max_connections, CONNECT_TIMEOUT, self.stats)
 
     def _log(self, state: str) -> None:
         if state == "open":
             _logger.warning(
-                "L2 %s cannot be used (%s): going on with L1 alone", self.alias, self._last_kind
+                "%s cannot be used (%s): going on with L1 alone", self._what, self._last_kind
             )
         else:
-            _logger.warning("L2 %s can be used again", self.alias)
+            _logger.warning("%s can be used again", self._what)
 
     def _make(self) -> Connection:
-        return cast("Connection", self._connection_class(**self._kwargs))
+        if self.locate is None:
+            return cast("Connection", self._connection_class(**self._kwargs))
+        host, port = self.locate()
+        return cast("Connection", self._connection_class(**self._kwargs, host=host, port=port))
 
     def _handshake(self, connection: Any) -> None:
         if self._on_connect is not None:
             self._on_connect(connection)
         else:
             connection.on_connect()
+        if self.locate is not None:
+            self._check_role(connection)
         sent = time.monotonic()
         connection.send_command("TIME")
         self.clock.told(sent, time.monotonic(), connection.read_response())
 
+    def _check_role(self, connection: Any) -> None:
+        connection.send_command("ROLE")
+        try:
+            role = connection.read_response()[0]
+        except redis.ResponseError:
+            return  # not for this user to ask
+        if role != b"master":
+            raise NotPrimaryError
+
     def answered(self, replies: Sequence[Any]) -> None:
         """Tell the breaker of a round trip whose replies were all read, errors among them."""
         for reply in replies:
-            if isinstance(reply, RemoteError) and reply.kind not in ANSWERED:
-                self._last_kind = reply.kind
-                self.breaker.failed()
-                return
+            if isinstance(reply, RemoteError):
+                if isinstance(reply, NotPrimaryError):
+                    self._demoted()
+                if reply.kind not in ANSWERED or (
+                    self.locate is not None and isinstance(reply, NotPrimaryError)
+                ):
+                    self._fail(reply)
+                    return
         self.breaker.succeeded()
 
     def failed(self, error: Exception) -> RemoteError:
         """Tell the breaker of a call that failed; returns the error as the core knows it."""
         failure = translate(error)
-        if failure.kind in ANSWERED:
-            self.breaker.succeeded()
-        elif failure.kind == "pool":
+        if failure.kind == "pool":
             self.breaker.abandoned()  # this process asks too much at once; the server may be well
+        elif failure.kind in ANSWERED and failure.kind != "readonly":
+            self.breaker.succeeded()
         else:
-            self._last_kind = failure.kind
-            self.breaker.failed()
+            self._fail(failure)
         return failure
+
+    def _fail(self, failure: RemoteError) -> None:
+        self._last_kind = failure.kind
+        was = self.breaker.state
+        self.breaker.failed()
+        if was != "open" and self.breaker.state == "open":
+            # What is left would be found dead one time-out after the other, one at each probe;
+            # and wherever the server is now, a new connection finds it.
+            self.pool.drop_all()
+
+    def _demoted(self) -> None:
+        # A failover that left the connections open. Rate-limited, because a program may be
+        # configured to use a replica.
+        now = time.monotonic()
+        if now - self._demoted_at >= _DEMOTED_EVERY:
+            self._demoted_at = now
+            self.pool.drop_all()
 
     def close(self) -> None:
         """Close all connections; those in use when they are given back."""

@@ -14,6 +14,7 @@ Connections are used directly instead of through `redis.Redis`: one GET of 200 B
 against 76 µs (bench/bench_l2.py).
 """
 
+import contextlib
 import sys
 import threading
 import time
@@ -38,6 +39,7 @@ class Connection(Protocol):
     """What the pool needs of a redis-py connection with DeadlineConnection mixed in."""
 
     idle_since: float
+    generation: int
 
     def set_deadline(self, deadline: float, began: float) -> None:
         """Bound all I/O until the next one by `deadline`, for a call that began at `began`."""
@@ -102,6 +104,7 @@ class Pool:
         self._attempts: list[float] = []
         self._alive_at = float("-inf")
         self._waiting = 0
+        self._generation = 0
         self._failures = 0
         self._last_failure = RemoteError("connection")
         self._closed = False
@@ -202,6 +205,7 @@ class Pool:
             self._connecting -= 1
             if connection is not None and failure is None and not self._closed:
                 connection.idle_since = self._alive_at = time.monotonic()
+                connection.generation = self._generation
                 self._idle.append(connection)
                 connection = None
             else:
@@ -216,7 +220,7 @@ class Pool:
         """Give back a connection whose replies have all been read."""
         connection.idle_since = self._alive_at = time.monotonic()
         with self._cond:
-            if not self._closed:
+            if not self._closed and connection.generation == self._generation:
                 self._idle.append(connection)
                 if self._waiting:
                     self._cond.notify()
@@ -231,13 +235,30 @@ class Pool:
             if self._waiting:
                 self._cond.notify()
 
-    def drop_idle(self) -> None:
-        """Close the idle connections: one of their kind has just turned out to be dead."""
+    def drop_all(self) -> None:
+        """Close all connections, those in use when they are given back.
+
+        Where they lead is no longer where the server is, or one of their kind is dead.
+        """
         with self._cond:
+            self._generation += 1
             idle, self._idle = self._idle, []
             self._made -= len(idle)
+            self._cond.notify_all()  # who waits for one of them may make a new one
         for connection in idle:
             connection.disconnect()
+
+    def connect_ahead(self) -> bool:
+        """Begin to connect if no connection is idle; whether there is one. Waits for nothing."""
+        with self._cond:
+            if self._idle:
+                return True
+            self._waiting += 1
+            wanted = self._wanted() if not self._connecting and not self._closed else 0
+            self._waiting -= 1
+        with contextlib.suppress(RemoteError):
+            self._connect_more(wanted)
+        return False
 
     def counts(self) -> tuple[int, int]:
         """How many connections are in use and how many are idle."""
@@ -248,8 +269,7 @@ class Pool:
         """Close idle connections now and those in use when they are given back."""
         with self._cond:
             self._closed = True
-            self._cond.notify_all()
-        self.drop_idle()
+        self.drop_all()
 
 
 def _usable(connection: Connection) -> bool:

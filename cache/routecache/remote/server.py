@@ -5,11 +5,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import redis
-
 from routecache.errors import CircuitOpenError, RemoteError
-from routecache.remote.endpoint import Endpoint
-from routecache.remote.translate import translate
+from routecache.remote.exchange import receive, send
+from routecache.remote.node import Node
 from routecache.remote.transport import Command
 from routecache.stats import EndpointSnapshot
 from routecache.typing import Operation
@@ -18,7 +16,7 @@ from routecache.typing import Operation
 class ServerTransport:
     """A `Transport` to the one server of `endpoint`. Safe for threads."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Node) -> None:
         self._endpoint = endpoint
 
     @property
@@ -59,12 +57,9 @@ class ServerTransport:
             return [CircuitOpenError()] * len(commands)
         started = time.monotonic()
         try:
-            replies = self._round_trip(deadline, commands)
+            replies = receive(send(endpoint, deadline, commands))
         except Exception as error:  # noqa: BLE001  # whatever redis-py raises is trouble with L2
-            failure = endpoint.failed(error)
-            if failure.kind == "connection":
-                endpoint.pool.drop_idle()
-            return [failure] * len(commands)
+            return [endpoint.failed(error)] * len(commands)
         except BaseException:
             endpoint.breaker.abandoned()
             raise
@@ -86,35 +81,3 @@ class ServerTransport:
     def snapshot(self) -> EndpointSnapshot:
         """The endpoint's gauges and latencies."""
         return self._endpoint.snapshot()
-
-    def _round_trip(self, deadline: float, commands: Sequence[Command]) -> list[Any]:
-        endpoint = self._endpoint
-        pool = endpoint.pool
-        connection = pool.acquire(deadline)
-        sent = time.monotonic()
-        if sent >= deadline:  # it went by in the queue
-            pool.release(connection)
-            raise RemoteError("pool")
-        ask_time = endpoint.clock.due(sent)
-        replies: list[Any] = []
-        try:
-            if ask_time:
-                commands = (*commands, ("TIME",))
-            if len(commands) == 1:
-                connection.send_command(*commands[0])
-            else:
-                connection.send_packed_command(connection.pack_commands(commands))
-            for _ in commands:
-                try:
-                    replies.append(connection.read_response())
-                except redis.ResponseError as error:
-                    replies.append(translate(error))  # the other replies must be read all the same
-        except BaseException:
-            pool.discard(connection)
-            raise
-        pool.release(connection)
-        if ask_time:
-            told = replies.pop()
-            if not isinstance(told, RemoteError):
-                endpoint.clock.told(sent, time.monotonic(), told)
-        return replies

@@ -1,0 +1,187 @@
+"""A primary dies under load: no exception, and L2 is used again soon after the next one is there.
+
+How long Sentinel and Redis themselves take is theirs; the tests bound what we add to it.
+"""
+
+import threading
+import time
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+import pytest
+import redis
+
+from routecache.errors import RemoteError
+from routecache.remote import endpoint as endpoints
+from routecache.remote import urls
+from routecache.remote.node import Node
+from routecache.remote.server import ServerTransport
+from routecache.remote.topology import transport_for
+from routecache.remote.transport import Command, Transport
+from tests.helpers import eventually
+from tests.topologies import SERVICE, Cluster, One, Server, WithSentinel
+
+DEADLINE = 0.05
+WITHIN = 1.5  # seconds after the promotion; the circuit is probed every half second
+
+
+class Load:
+    """Threads that write and read keys of all slots; what they got, and when it was last wrong."""
+
+    def __init__(self, transport: Transport, threads: int = 8) -> None:
+        self.transport = transport
+        self.exceptions: list[BaseException] = []
+        self.kinds: Counter[str] = Counter()
+        self.slowest = 0.0
+        self.last_error = 0.0
+        self.answers = 0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(i,)) for i in range(threads)]
+
+    def _run(self, n: int) -> None:
+        i = 0
+        while not self._stop.is_set():
+            i += 1
+            commands: list[Command] = [
+                ("SET", f"k{n}.{(i + j) % 300}".encode(), b"v") for j in range(3)
+            ]
+            commands += [("GET", command[1]) for command in commands]
+            started = time.monotonic()
+            try:
+                replies = self.transport.execute("get", started + DEADLINE, commands)
+            except BaseException as error:
+                self.exceptions.append(error)
+                return
+            now = time.monotonic()
+            self.slowest = max(self.slowest, now - started)
+            for reply in replies:
+                if isinstance(reply, RemoteError):
+                    self.kinds[reply.kind] += 1
+                    self.last_error = now
+                else:
+                    self.answers += 1
+            self._stop.wait(0.001)
+
+    def fine(self) -> bool:
+        """Whether there were answers and no errors for half a second."""
+        before = self.answers
+        return time.monotonic() - self.last_error > 0.5 and self._answers_after(before)
+
+    def _answers_after(self, before: int) -> bool:
+        return eventually(lambda: self.answers > before, 5)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+
+def promoted(servers: list[Server], gone: Server, primaries: int) -> float:
+    """The time when as many primaries as before were there without `gone`."""
+
+    def is_primary(server: Server) -> bool:
+        try:
+            return server.running and server.ask("ROLE")[0] in ("master", b"master")
+        except redis.RedisError:
+            return False
+
+    others = [server for server in servers if server is not gone]
+    eventually(lambda: sum(map(is_primary, others)) == primaries, 30)
+    return time.monotonic()
+
+
+def named(topology: WithSentinel, gone: Server) -> float:
+    """The time when a sentinel named another primary than `gone`."""
+
+    def names_another() -> bool:
+        command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
+        ports = {int(sentinel.ask(*command)[1]) for sentinel in topology.sentinels}
+        return bool(ports - {gone.port})
+
+    eventually(names_another, 30)
+    return time.monotonic()
+
+
+def report(what: str, how: str, load: Load, at: float, there: float) -> None:
+    print(
+        f"{what}, {how}: the next primary after {there - at:.2f} s,"
+        f" our last error {load.last_error - there:+.2f} s after that;"
+        f" exceptions {len(load.exceptions)}, {dict(load.kinds)},"
+        f" slowest call {load.slowest * 1000:.0f} ms"
+    )
+
+
+@pytest.mark.needs("redis-server")
+@pytest.mark.parametrize("how", ["kill", "pause"])
+def test_a_failover_of_sentinel(how: str) -> None:
+    with WithSentinel() as topology:
+        endpoint = endpoints.acquire(topology.url, None)
+        transport = transport_for(endpoint)
+        transport.execute("connect", time.monotonic() + 2, [("PING",)])
+        with Load(transport) as load:
+            eventually(lambda: load.answers > 1000)
+            assert not load.kinds
+            old = topology.primary()
+            at = time.monotonic()
+            getattr(old, how)()
+            there = named(topology, old)
+            eventually(load.fine, 30)
+        report("sentinel", how, load, at, there)
+        assert transport.available
+        endpoints.release(endpoint)
+    assert load.exceptions == []
+    assert load.last_error - there < WITHIN
+
+
+@pytest.mark.needs("redis-server", "redis-cli")
+@pytest.mark.parametrize("how", ["kill", "pause"])
+def test_a_failover_of_a_cluster(how: str) -> None:
+    with Cluster() as topology:
+        endpoint = endpoints.acquire(topology.url, None)
+        transport = transport_for(endpoint)
+        transport.execute_everywhere("connect", time.monotonic() + 2, ("PING",))
+        with Load(transport) as load:
+            eventually(lambda: load.answers > 1000)
+            assert not load.kinds
+            old = topology.primary()
+            at = time.monotonic()
+            getattr(old, how)()
+            there = promoted(topology.servers, old, 3)
+            eventually(load.fine, 30)
+        report("cluster", how, load, at, there)
+        endpoints.release(endpoint)
+    assert load.exceptions == []
+    assert load.last_error - there < WITHIN
+    assert transport.snapshot().connections_in_use == 0
+
+
+@pytest.mark.needs("redis-server")
+def test_a_demoted_primary_that_kept_its_connections_is_left_at_the_first_read_only_reply() -> None:
+    with One() as old, One() as new:
+        addresses = [("127.0.0.1", old.primary().port)]
+        where = urls.parse("redis+sentinel://unused")
+        node = Node("demoted", where, locate=lambda: addresses[0], max_reset=0.5)
+        transport = ServerTransport(node)
+
+        def store() -> object:
+            reply = transport.execute("set", time.monotonic() + 1, [("SET", "k", "v")])[0]
+            return reply.kind if isinstance(reply, RemoteError) else reply
+
+        assert store() == b"OK"
+        old.primary().ask("REPLICAOF", "127.0.0.1", new.primary().port)
+        assert store() == "readonly"
+        assert store() == "readonly", "connected anew, and its role is checked"
+        addresses[0] = ("127.0.0.1", new.primary().port)
+        assert store() == b"OK"
+        node.close()
