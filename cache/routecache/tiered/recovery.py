@@ -6,6 +6,7 @@ the whole prefix is forgotten in L2 (`overflowed`), and until that is done L2 is
 Tags whose invalidation failed are invalidated again, which can only make entries older.
 """
 
+import itertools
 import threading
 from collections.abc import Iterable, Sequence
 
@@ -21,8 +22,11 @@ class Recovery:
         self.lock = threading.RLock()
         forking.keep_whole(self)
         self.overflowed = False
-        self._keys: dict[str, None] = {}
-        self._tags: dict[str, None] = {}
+        self._again = False
+        self._count = 0
+        # What is owed, and when it became so: a reply to an older command does not settle it.
+        self._keys: dict[str, int] = {}
+        self._tags: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._keys) + len(self._tags)
@@ -33,19 +37,17 @@ class Recovery:
     def add(self, keys: Iterable[str]) -> bool:
         """Remember `keys`; True if the set overflowed now."""
         with self.lock:
-            if self.overflowed:
-                return False
+            self._count += 1
             for key in keys:
-                self._keys[key] = None
+                self._keys[key] = self._count
             return self._overflow()
 
     def add_tags(self, tags: Iterable[str]) -> bool:
         """Remember `tags`; True if the set overflowed now."""
         with self.lock:
-            if self.overflowed:
-                return False
+            self._count += 1
             for tag in tags:
-                self._tags[tag] = None
+                self._tags[tag] = self._count
             return self._overflow()
 
     def _overflow(self) -> bool:
@@ -53,8 +55,13 @@ class Recovery:
             return False
         self._keys.clear()
         self._tags.clear()
+        self._again = self.overflowed  # the sweep under way may have passed what was owed now
         self.overflowed = True
         return True
+
+    def mark(self) -> int:
+        """This moment, for `done`: taken before the command is sent."""
+        return self._count
 
     def owes(self, key: str) -> bool:
         """Whether L2 must not be read for `key` yet."""
@@ -64,25 +71,30 @@ class Recovery:
         """Those of `keys` that must be deleted before L2 is read for them."""
         return [key for key in keys if key in self._keys]
 
-    def some(self, n: int) -> list[str]:
-        """Up to `n` keys to delete."""
+    def some(self, n: int, mark: int) -> list[str]:
+        """Up to `n` keys to delete that were owed at `mark`."""
         with self.lock:
-            return [key for key, _ in zip(self._keys, range(n), strict=False)]
+            due = (key for key, since in self._keys.items() if since <= mark)
+            return list(itertools.islice(due, n))
 
     def tags(self) -> list[str]:
         """The tags to invalidate again."""
         with self.lock:
             return list(self._tags)
 
-    def done(self, keys: Sequence[str], tags: Sequence[str] = ()) -> None:
-        """L2 has forgotten these."""
+    def owes_tag(self, tags: Iterable[str]) -> bool:
+        """Whether L2 still has to be told of one of `tags`."""
+        return any(tag in self._tags for tag in tags)
+
+    def done(self, mark: int, keys: Sequence[str], tags: Sequence[str] = ()) -> None:
+        """L2 has forgotten these, by a command sent after `mark`."""
         with self.lock:
-            for key in keys:
-                self._keys.pop(key, None)
-            for tag in tags:
-                self._tags.pop(tag, None)
+            for owed, names in ((self._keys, keys), (self._tags, tags)):
+                for name in names:
+                    if owed.get(name, mark + 1) <= mark:
+                        del owed[name]
 
     def cleared(self) -> None:
-        """L2 has forgotten the whole prefix."""
+        """L2 has forgotten the whole prefix, as it was when the sweep began."""
         with self.lock:
-            self.overflowed = False
+            self.overflowed, self._again = self._again, False

@@ -75,7 +75,7 @@ class CoreState:
         self._fences = Fences()
         self._tag_times = TagTimes()
         self._news: dict[str, list[Future[None]]] = {}
-        self._leases: dict[str, tuple[str, float]] = {}
+        self._leases: dict[Read, tuple[str, float]] = {}
         self._process = secrets.token_hex(6)
         self._offers = itertools.count()
         forking.reset_in_child(self)
@@ -153,8 +153,8 @@ class CoreState:
     def patterns(self) -> list[str]:
         """What `clear` deletes from L2: this cache's own values, leases and tags."""
         return [
+            keys.lease_pattern(self.prefix),  # first: a load that ends meanwhile stores nothing
             keys.value_pattern(self.prefix),
-            keys.lease_pattern(self.prefix),
             keys.tag_pattern(self.prefix),
         ]
 
@@ -246,20 +246,21 @@ class CoreState:
     def hold(self, read: Read) -> None:
         """A load under `read.token` begins."""
         if read.token is not None:
-            self._leases[read.lease_key] = (read.token, self.timer())
+            self._leases[read] = (read.token, self.timer())
 
     def let_go(self, read: Read) -> None:
         """The load of `read` has ended."""
-        self._leases.pop(read.lease_key, None)
+        self._leases.pop(read, None)
 
     def old_leases(self) -> list[tuple[str, str]]:
         """Lease key and token of loads that have lasted for a third of the lease."""
         now, third = self.timer(), LEASE_MS / 3000
         held = list(self._leases.copy().items())
-        old = [(key, token) for key, (token, since) in held if now - since > third]
-        for key, token in old:
-            self._leases[key] = (token, now)
-        return old
+        old = [(read, token) for read, (token, since) in held if now - since > third]
+        for read, token in old:
+            if read in self._leases:
+                self._leases[read] = (token, now)
+        return [(read.lease_key, token) for read, token in old]
 
     @property
     def holds_leases(self) -> bool:

@@ -32,15 +32,16 @@ class Tending:
     def _recover(self) -> None:
         core, remote = self._core, self._remote
         if core.recovery.overflowed:
-            values_and_leases = core.patterns()[:2]
-            cleared = remote.clear(values_and_leases)
+            leases_and_values = core.patterns()[:2]
+            cleared = remote.clear(leases_and_values)
             core.failed("clear", (cleared,))
             if isinstance(cleared, RemoteError):
                 return
             core.recovery.cleared()
-        while doomed := core.recovery.some(_BATCH):
+        mark = core.recovery.mark()
+        while doomed := core.recovery.some(_BATCH, mark):
             replies = remote.delete_many(core.wire_keys(doomed), self._deadline())
-            core.recovered(doomed, replies)
+            core.recovered(mark, doomed, replies)
             if any(isinstance(reply, RemoteError) for reply in replies):
                 return
         tags = core.recovery.tags()
@@ -50,4 +51,4 @@ class Tending:
             )
             core.failed("tags", times)
             told = [t for t, time in zip(tags, times, strict=True) if isinstance(time, int)]
-            core.recovery.done((), told)
+            core.recovery.done(mark, (), told)

@@ -50,10 +50,6 @@ class SyncWaits:
         """Forget the parent's background loads."""
         self._reset()
 
-    def me(self) -> object:
-        """Who calls."""
-        return threading.get_ident()
-
     blocks = True
 
     def result(self, future: "Future[T]", timeout: float | None) -> T:
@@ -112,10 +108,6 @@ class AsyncWaits:
     def reset_after_fork(self) -> None:
         """Forget the parent's background loads."""
         self._running = set()
-
-    def me(self) -> object:
-        """Who calls."""
-        return asyncio.current_task() or threading.get_ident()
 
     async def result(self, future: "Future[T]", timeout: float | None) -> T:  # noqa: ASYNC109  # the twin of a sync wait
         """What `future` gives; TimeoutError after `timeout` seconds.

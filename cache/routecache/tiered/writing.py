@@ -1,5 +1,6 @@
 """How a write, a delete and an invalidation are decided: what goes to L2, what L1 then holds."""
 
+import time
 from collections.abc import Sequence
 
 from routecache import envelope
@@ -39,6 +40,7 @@ class Writing(CoreState):
         self, key: str, value: object, payload: bytes, ttl: float | None, tags: tuple[str, ...]
     ) -> Write:
         """Open a write of the caller's own value."""
+        value = self._own(value, payload)
         self.flights.detach(key)
         with self.local.lock:
             fence = self._fences.open(key, writes=True)
@@ -56,10 +58,16 @@ class Writing(CoreState):
     ) -> Write:
         """Open the write of what a load gave, guarded by the fence and the lease of its read."""
         assert read.fence is not None, "a look-up that was answered needs no load"
+        value = self._own(value, payload)
         write = self._begin(read.key, value, payload, ttl, tags, read.fence, read.started)
         read.fence = None
         write.token, write.created, write.load_seconds = read.token, created, load_seconds
         return write
+
+    def _own(self, value: object, payload: bytes) -> object:
+        # With copy_on_get L1 keeps a copy that nobody else holds.
+        copies = self.policy.copy_on_get and value is not MISS
+        return self.serializer.loads(payload) if copies else value
 
     def _begin(
         self, key: str, value: object, payload: bytes, ttl: float | None, tags: tuple[str, ...],
@@ -67,8 +75,6 @@ class Writing(CoreState):
     ) -> Write:  # fmt: skip
         l1_ttl, l2_ttl = self.ttls(self.policy.negative_ttl if value is MISS else ttl)
         self.books.set(len(payload))
-        if self.policy.copy_on_get and value is not MISS:
-            value = self.serializer.loads(payload)
         value_key, lease_key = self.wire_keys((key,))[0]
         # L1's time runs from before the write to L2, so that L1 never outlives L2.
         expires_at = self.timer() + l1_ttl
@@ -153,6 +159,7 @@ class Writing(CoreState):
         with self.local.lock:
             stands = self._fences.close(write.fence)
             if write.fence.writes:
+                self.flights.detach(write.key)
                 # Of overlapping sets what L2 holds decides; an interrupted one leaves nothing.
                 may = write.l2 != "sent" and (stands or not self.has_l2)
                 if not may:
@@ -204,7 +211,6 @@ class Writing(CoreState):
         for key, was_there, reply in zip(doomed, dropped, replies, strict=True):
             if isinstance(reply, bool):
                 self.books.delete("l2")
-                self.recovery.done((key,))
             else:
                 self.owe((key,))
             held.append(was_there or reply is True)
@@ -254,11 +260,13 @@ class Writing(CoreState):
 
     # Recovery
 
-    def recovered(self, doomed: Sequence[str], replies: Sequence[bool | RemoteError]) -> None:
+    def recovered(
+        self, mark: int, doomed: Sequence[str], replies: Sequence[bool | RemoteError]
+    ) -> None:
         """What L2 said to the deletes that it owed."""
         self.failed("delete", replies)
         done = [k for k, r in zip(doomed, replies, strict=True) if not isinstance(r, RemoteError)]
-        self.recovery.done(done)
+        self.recovery.done(mark, done)
         if done:
             self.books.recovery_delete(len(done))
 
@@ -293,9 +301,11 @@ class Writing(CoreState):
             self.books.heard(len(tags))
             self.drop_tags(tags, 0)
 
-    def disconnected(self, at: float) -> None:  # noqa: ARG002  # the clock of L1 decides, not its
-        """Nobody hears what other processes write, from now on."""
-        self.deaf_since = self.timer()
+    def disconnected(self, at: float) -> None:
+        """Nobody has heard what other processes write since `at`, seconds of time.monotonic."""
+        ago = max(0.0, time.monotonic() - at) if at else 0.0
+        since = self.timer() - ago
+        self.deaf_since = since if self.hears is not False else min(since, self.deaf_since)
         self.hears = False
         self.show(open_=False)
 
