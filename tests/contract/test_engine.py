@@ -23,10 +23,17 @@ from routecache.stats import stats_for
 from routecache.testing import FakeRemote, ManualTimer
 from tests.helpers import eventually
 from tests.servers import RedisServer
+from tests.topologies import Cluster, One, Topology, Valkey, WithSentinel
 
 _prefixes = itertools.count(1)
 
 
+TOPOLOGIES: dict[str, type[Topology]] = {
+    "redis": One,
+    "valkey": Valkey,
+    "sentinel": WithSentinel,
+    "cluster": Cluster,
+}
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
@@ -106,7 +113,24 @@ def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["fake", "redis"])
+@pytest.fixture(scope="session")
+def topologies() -> Iterator[dict[str, Topology]]:
+    """Started when a test first asks for one, and kept for all."""
+    started: dict[str, Topology] = {}
+    yield started
+    for topology in started.values():
+        topology.stop()
+
+
+@pytest.fixture(
+    params=[
+        "fake",
+        pytest.param("redis", marks=pytest.mark.needs("redis-server")),
+        "valkey",
+        pytest.param("sentinel", marks=pytest.mark.needs("redis-server")),
+        pytest.param("cluster", marks=pytest.mark.needs("redis-server")),
+    ]
+)
 def world(request: pytest.FixtureRequest, driver: str) -> Iterator[World]:
     timer = ManualTimer()
     fake = None
@@ -115,8 +139,10 @@ def world(request: pytest.FixtureRequest, driver: str) -> Iterator[World]:
         fake = FakeRemote(timer)
         where = {"redis_client": fake}
     else:
-        server: RedisServer = request.getfixturevalue("shared_redis")
-        where = {"redis_url": server.url}
+        topologies: dict[str, Topology] = request.getfixturevalue("topologies")
+        if request.param not in topologies:
+            topologies[request.param] = TOPOLOGIES[request.param]()
+        where = {"redis_url": topologies[request.param].url}
     made = World(driver, where, timer, fake)
     yield made
     made.close()

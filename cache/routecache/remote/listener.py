@@ -28,6 +28,7 @@ publish the keys that they have changed (`publishes`, `message_for`). Neither ex
 FLUSHALL is heard then.
 """
 
+import functools
 import secrets
 import sys
 import threading
@@ -46,6 +47,7 @@ from routecache.remote.interest import Watches, cache_prefix
 from routecache.remote.listening import Loop, Plan
 from routecache.remote.messages import message_for
 from routecache.remote.subscription import Primary, primary_of, primary_of_endpoint
+from routecache.remote.topology import clients_of, moves
 from routecache.typing import Sink
 
 __all__ = ["Listener", "Sink", "listener_for", "message_for"]
@@ -247,5 +249,6 @@ def listener_for(endpoint: Endpoint) -> Listener:
     with _lock:
         listener = _listeners.get(endpoint)
         if listener is None:
-            listener = _listeners[endpoint] = Listener(endpoint)
+            connect = functools.partial(clients_of, endpoint) if moves(endpoint) else None
+            listener = _listeners[endpoint] = Listener(endpoint, connect)
         return listener

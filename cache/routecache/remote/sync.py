@@ -17,7 +17,7 @@ from routecache.remote.commands import SCAN_COUNT, SCAN_STEP_TIMEOUT, Request
 from routecache.remote.endpoint import Endpoint
 from routecache.remote.listener import listener_for
 from routecache.remote.scripts import in_full
-from routecache.remote.server import ServerTransport
+from routecache.remote.topology import transport_for
 from routecache.remote.transport import Transport
 from routecache.typing import Leased, LeaseWanted, Sink, WireItem
 
@@ -40,7 +40,7 @@ class SyncRemote:
         # Also lets go of the endpoint when a manager is dropped without having been closed.
         self._release = weakref.finalize(self, endpoints.release, self.endpoint)
         self._release.atexit = False
-        self.transport: Transport = ServerTransport(self.endpoint)
+        self.transport: Transport = transport_for(self.endpoint)
         self._background = Background()
         self._listener = listener_for(self.endpoint)
         self._unwatch: weakref.finalize[..., Sink] | None = None

@@ -1,11 +1,15 @@
 """Which transport carries commands to an endpoint, and which servers it consists of."""
 
-from collections.abc import Sequence
+import functools
+import time
+from collections.abc import Callable, Sequence
+
+import redis
 
 from routecache.remote.cluster import Cluster
 from routecache.remote.cluster_transport import ClusterTransport
 from routecache.remote.endpoint import Endpoint
-from routecache.remote.node import Node
+from routecache.remote.node import CONNECT_TIMEOUT, Node
 from routecache.remote.server import ServerTransport
 from routecache.remote.transport import Transport
 
@@ -20,3 +24,24 @@ def transport_for(endpoint: Endpoint) -> Transport:
 def primaries_of(endpoint: Endpoint) -> Sequence[Node]:
     """The primaries as they are known now; a cluster's may be none yet, and change."""
     return endpoint.nodes if isinstance(endpoint, Cluster) else (endpoint,)
+
+
+def moves(endpoint: Endpoint) -> bool:
+    """Whether its primaries may be others later: behind Sentinel, or in a cluster."""
+    return endpoint.target.kind in {"sentinel", "cluster"}
+
+
+def clients_of(endpoint: Endpoint) -> Sequence[Callable[[], redis.Redis]]:
+    """A factory for each primary as it is now, for the listener. Asks for them: may block."""
+    if isinstance(endpoint, Cluster) and not endpoint.nodes:
+        endpoint.refresh(time.monotonic() + CONNECT_TIMEOUT)
+    return [_client(node) for node in primaries_of(endpoint)]
+
+
+def _client(node: Node) -> Callable[[], redis.Redis]:
+    options = dict(node.target.options)
+    address = node.locate() if node.locate is not None else node.address
+    if address is not None:
+        options |= {"host": address[0], "port": address[1]}
+    pool = redis.ConnectionPool(connection_class=node.target.connection_class, **options)
+    return functools.partial(redis.Redis, connection_pool=pool)
