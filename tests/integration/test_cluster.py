@@ -14,6 +14,7 @@ from routecache.remote import endpoint as endpoints
 from routecache.remote import urls
 from routecache.remote.cluster import Cluster as ClusterEndpoint
 from routecache.remote.cluster_transport import ClusterTransport
+from routecache.remote.server import ServerTransport
 from tests.helpers import eventually
 from tests.topologies import Cluster, One, Server
 
@@ -217,3 +218,32 @@ def test_a_forked_child_learns_the_map_and_connects_anew(transport: ClusterTrans
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert transport.execute("get", soon(), [("GET", b"k")]) == [b"v"]
+
+
+def test_as_a_single_server_a_cluster_leads_nowhere_rather_than_to_localhost(
+    endpoint: ClusterEndpoint,
+) -> None:
+    reply = ServerTransport(endpoint).execute("get", soon(), [("GET", b"k")])[0]
+    assert isinstance(reply, RemoteError)
+    assert reply.kind == "cluster"
+
+
+def test_a_burst_of_threads_opens_no_circuit(endpoint: ClusterEndpoint) -> None:
+    transport = ClusterTransport(endpoint)  # cold: the map and all connections are still to come
+    barrier = threading.Barrier(100)
+    kinds: set[str] = set()
+
+    def work(n: int) -> None:
+        for _ in range(5):
+            barrier.wait(60)
+            gets = [("GET", f"burst{n}.{i}".encode()) for i in range(4)]
+            for reply in transport.execute("get", soon(0.05), gets):
+                kinds.add(reply.kind if isinstance(reply, RemoteError) else "answer")
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert kinds <= {"answer", "pool", "timeout"}  # the last one on a busy machine
+    assert {node.breaker.state for node in endpoint.nodes} == {"closed"}

@@ -16,7 +16,7 @@ from typing import Any
 from routecache import forking
 from routecache.errors import RemoteError
 from routecache.remote.node import MAX_RESET_OF_MOVING, Node
-from routecache.remote.pool import Connection
+from routecache.remote.pool import Connection, blame
 from routecache.remote.target import Address, Target
 from routecache.remote.translate import translate
 from routecache.stats import EndpointSnapshot
@@ -31,12 +31,12 @@ _GUEST = 10.0
 class Cluster(Node):
     """The primaries of a cluster. Safe for threads; a forked child learns the map anew.
 
-    As a Node of its own it stands for the cluster as a whole: its circuit and its pool's
-    connection options are those with which the map is learnt.
+    As a Node it stands for the cluster as a whole: its circuit is that of learning the map, and
+    its own pool leads nowhere.
     """
 
     def __init__(self, alias: str, target: Target) -> None:
-        super().__init__(alias, target, max_reset=MAX_RESET_OF_MOVING)
+        super().__init__(alias, target, locate=_nowhere, max_reset=MAX_RESET_OF_MOVING)
         self._start()
         forking.reset_in_child(self)
 
@@ -49,6 +49,7 @@ class Cluster(Node):
         self._tellers: tuple[Address, ...] = self.target.nodes
         self._refreshing = False
         self._refreshes = 0
+        self._learning_since = float("inf")
         self._next_refresh = float("-inf")
         self._failure = RemoteError("connection")
         self._over = False
@@ -110,8 +111,7 @@ class Cluster(Node):
             while self._refreshes < waits_for:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    silent = deadline - started > _ASK_TIMEOUT / 10
-                    return RemoteError("timeout" if silent else "pool")
+                    return blame(-left, deadline - self._learning_since, crowded=True)
                 self._changed.wait(left)
             return None if self._slots else RemoteError(self._failure.kind)
 
@@ -127,6 +127,7 @@ class Cluster(Node):
     def _learn(self) -> None:
         ranges, failure = None, RemoteError("connection")
         with self._changed:
+            self._learning_since = time.monotonic()
             first, *rest = self._tellers
             self._tellers = (*rest, first)
         for address in (first, *rest):
@@ -137,6 +138,9 @@ class Cluster(Node):
             else:
                 break
         self._learnt(ranges, failure)
+
+    def _check_role(self, connection: Any) -> None:
+        """Replicas know the map too."""
 
     def _ask(self, address: Address) -> Any:
         connection: Connection = self._connection_class(
@@ -161,6 +165,7 @@ class Cluster(Node):
                 gone = self._adopt(ranges)
             else:
                 self._failure = failure
+            self._learning_since = float("inf")
             self._refreshing = False
             self._refreshes += 1
             self._changed.notify_all()
@@ -223,6 +228,10 @@ class Cluster(Node):
             max_connections=sum(p.max_connections for p in parts) or self.pool.max_connections,
             connection_wait=self.stats.connection_wait(),
         )
+
+
+def _nowhere() -> Address:
+    raise RemoteError("cluster")
 
 
 def _ranges(reply: Any, teller: Address) -> list[tuple[int, int, list[Address]]]:

@@ -81,10 +81,10 @@ class ClusterTransport:
         cluster = self._cluster
         nodes = [self._node_for(command) for command in commands]
         try:
-            replies = self._run(nodes, deadline, commands)
+            replies = self._run(nodes, started, deadline, commands)
             again = [i for i, reply in enumerate(replies) if _is_redirection(reply)]
             if again:
-                self._run_again(again, replies, deadline, commands)
+                self._run_again(again, replies, started, deadline, commands)
             elif any(isinstance(reply, RemoteError) and _is_lost(reply) for reply in replies):
                 cluster.refresh()
         finally:
@@ -101,7 +101,7 @@ class ClusterTransport:
             return [failure]
         try:
             nodes = self._cluster.nodes
-            return self._run(nodes, deadline, [command] * len(nodes))
+            return self._run(nodes, started, deadline, [command] * len(nodes))
         finally:
             self._cluster.stats.observe(operation, time.monotonic() - started)
 
@@ -134,7 +134,11 @@ class ClusterTransport:
         return self._cluster.node_of(key_slot(key if isinstance(key, bytes) else str(key).encode()))
 
     def _run(
-        self, nodes: Sequence[Node | None], deadline: float, commands: Sequence[Command]
+        self,
+        nodes: Sequence[Node | None],
+        began: float,
+        deadline: float,
+        commands: Sequence[Command],
     ) -> list[Any]:
         """The replies of each node in `nodes` to the command in the same place."""
         replies: list[Any] = [RemoteError("cluster")] * len(commands)  # of slots without a primary
@@ -157,7 +161,7 @@ class ClusterTransport:
             for node in allowed:
                 places = groups[node]
                 try:
-                    sent.append(send(node, deadline, [commands[i] for i in places]))
+                    sent.append(send(node, began, deadline, [commands[i] for i in places]))
                 except Exception as error:  # noqa: BLE001  # whatever redis-py raises
                     del owing[node]
                     _fill(replies, places, node.failed(error))
@@ -187,6 +191,7 @@ class ClusterTransport:
         self,
         again: list[int],
         replies: list[Any],
+        began: float,
         deadline: float,
         commands: Sequence[Command],
     ) -> None:
@@ -212,7 +217,7 @@ class ClusterTransport:
             nodes.append(node)
             second.append(commands[i])
             places.append(i)
-        for place, reply in zip(places, self._run(nodes, deadline, second), strict=True):
+        for place, reply in zip(places, self._run(nodes, began, deadline, second), strict=True):
             if place is not None:
                 replies[place] = reply
 

@@ -24,12 +24,13 @@ class Sent(NamedTuple):
     asked_time: bool
 
 
-def send(node: Node, deadline: float, commands: Sequence[Command]) -> Sent:
+def send(node: Node, began: float, deadline: float, commands: Sequence[Command]) -> Sent:
     """Send `commands` over a connection of the caller's own.
 
-    Raises RemoteError or what redis-py raises; nothing is left behind then.
+    `began` is when the whole call did, in monotonic seconds as `deadline` is. Raises RemoteError
+    or what redis-py raises; nothing is left behind then.
     """
-    connection = node.pool.acquire(deadline)
+    connection = node.pool.acquire(deadline, began)
     now = time.monotonic()
     if now >= deadline:  # it went by in the queue
         node.pool.release(connection)

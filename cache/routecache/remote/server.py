@@ -57,7 +57,7 @@ class ServerTransport:
             return [CircuitOpenError()] * len(commands)
         started = time.monotonic()
         try:
-            replies = receive(send(endpoint, deadline, commands))
+            replies = receive(send(endpoint, started, deadline, commands))
         except Exception as error:  # noqa: BLE001  # whatever redis-py raises is trouble with L2
             return [endpoint.failed(error)] * len(commands)
         except BaseException:
