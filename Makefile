@@ -56,7 +56,9 @@ bench: $(VENV)/.dev ## measure against peers, in interleaved runs (about 3 minut
 dashboards: $(VENV)/.dev ## regenerate dashboards/json from dashboards/*.py
 	$(BIN)/python -m dashboards.build
 
-COMPILE := $(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe --no-header \
+# Pins keep their extras: an older pip looks for `coverage[toml]` beside a pin of `coverage` and refuses
+# the newer release that it finds.
+COMPILE := $(BIN)/pip-compile -q --generate-hashes --no-strip-extras --allow-unsafe --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --upgrade
 requirements: $(VENV)/.dev ## pin anew what requirements/*.txt hold
 	$(COMPILE) --extra cli -o requirements/runtime.txt pyproject.toml
