@@ -26,7 +26,8 @@ class CircuitBreaker:
     """Decides whether a call to L2 is worth its time-out. Times are seconds of `timer`.
 
     `on_change` is told when the circuit opens after having been closed, and when it closes again;
-    it must not block. Safe for threads and tasks: no call blocks. A forked child starts closed.
+    `on_enter` is told every state that it enters, probing included. Neither must block. Safe for
+    threads and tasks: no call blocks. A forked child starts closed.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class CircuitBreaker:
         reset: float = 0.5,
         max_reset: float = 5.0,
         on_change: Callable[[State], None] | None = None,
+        on_enter: Callable[[State], None] | None = None,
     ) -> None:
         self._timer = timer
         self._threshold = threshold
@@ -45,6 +47,7 @@ class CircuitBreaker:
         self._reset = reset
         self._max_reset = max_reset
         self._on_change = on_change
+        self._on_enter = on_enter
         self._lock = threading.RLock()
         self._state: State
         self._start()
@@ -75,7 +78,7 @@ class CircuitBreaker:
                 return True
             if now < self._retry_at:
                 return False  # another caller probes
-            self._state = "half_open"
+            self._enter("half_open")
             self._retry_at = now + self._max_reset
             return True
 
@@ -91,6 +94,7 @@ class CircuitBreaker:
                     self._recent.clear()
             else:
                 self._start()
+                self._enter("closed")
                 self._changed()
 
     def failed(self) -> None:
@@ -114,18 +118,23 @@ class CircuitBreaker:
         """
         with self._lock:
             if self._state == "half_open":
-                self._state = "open"
+                self._enter("open")
                 self._retry_at = self._timer()
 
     def _open(self) -> None:
         wait = min(self._reset * 2**self._reopened, self._max_reset)
         self._reopened = min(self._reopened + 1, 16)
-        self._state = "open"
+        self._enter("open")
         # Jitter only shortens: the reset time promised is an upper bound, and the replicas of a
         # fleet do not probe a recovering server in step.
         self._retry_at = self._timer() + wait * random.uniform(0.5, 1.0)
         if self._reopened == 1:
             self._changed()
+
+    def _enter(self, state: State) -> None:
+        self._state = state
+        if self._on_enter is not None:
+            self._on_enter(state)
 
     def _changed(self) -> None:
         if self._on_change is not None:

@@ -277,12 +277,17 @@ class BaseCacheManager:
             snapshot,
             l1_entries=len(self),
             l1_max_entries=core.local.maxsize,
+            l1_size_bytes=core.local.bytes,
             loads_in_flight=core.loads_in_flight,
+            recovery_pending=len(core.recovery),
             l1_ttl=core.l1_ttl,
             l2_ttl=core.l2_ttl if core.has_l2 else None,
             policy=core.local.policy,
             serializer=core.serializer.name,
             l2=self.remote.alias if self.remote is not None else None,
+            stale_reasons=core.policy.stale_reasons | ({"blind"} if core.listens else set()),
+            refresh_kinds=core.policy.refresh_kinds,
+            last_invalidation=core.last_invalidation,
         )
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from routecache.errors import ConfigurationError
+from routecache.typing import RefreshKind, StaleReason
 
 MAX_TTL = 10 * 365 * 86400.0
 """Seconds: the longest life of an entry, ten years, so that no clock arithmetic overflows."""
@@ -108,3 +109,23 @@ class Policy:
     def retention(self) -> float:
         """Seconds that an expired value is kept for stale serving."""
         return max(self.stale_ttl, self.stale_if_error)
+
+    @property
+    def stale_reasons(self) -> frozenset[StaleReason]:
+        """Why an expired value may answer."""
+        reasons: set[StaleReason] = set()
+        if self.retention > 0:
+            reasons.add("error")
+            if self.stale_ttl > 0 or self.soft_timeout is not None:
+                reasons.add("refreshing")
+        return frozenset(reasons)
+
+    @property
+    def refresh_kinds(self) -> frozenset[RefreshKind]:
+        """What loads in the background."""
+        kinds: set[RefreshKind] = set()
+        if "refreshing" in self.stale_reasons:
+            kinds.add("stale")
+        if self.early_refresh > 0:
+            kinds.add("early")
+        return frozenset(kinds)

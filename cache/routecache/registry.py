@@ -76,23 +76,34 @@ def add_gauges(
     *,
     l1_entries: int,
     l1_max_entries: int,
+    l1_size_bytes: int,
     loads_in_flight: int,
+    recovery_pending: int,
     l1_ttl: float,
     l2_ttl: float | None,
     policy: str,
     serializer: str,
     l2: str | None,
+    stale_reasons: Iterable[str],
+    refresh_kinds: Iterable[str],
+    last_invalidation: float | None,
 ) -> CacheSnapshot:
     """`snapshot` with one manager's gauges added: sizes sum, TTLs take the larger."""
     ttls = [ttl for ttl in (snapshot.l2_ttl, l2_ttl) if ttl is not None]
+    invalidations = [at for at in (snapshot.last_invalidation, last_invalidation) if at is not None]
     return replace(
         snapshot,
         l1_entries=snapshot.l1_entries + l1_entries,
         l1_max_entries=snapshot.l1_max_entries + l1_max_entries,
+        l1_size_bytes=snapshot.l1_size_bytes + l1_size_bytes,
         loads_in_flight=snapshot.loads_in_flight + loads_in_flight,
+        recovery_pending=snapshot.recovery_pending + recovery_pending,
         l1_ttl=max(snapshot.l1_ttl, l1_ttl),
         l2_ttl=max(ttls, default=None),
         policy=policy,
         serializer=serializer,
         l2=l2 or snapshot.l2,
+        stale_reasons=snapshot.stale_reasons.union(stale_reasons),
+        refresh_kinds=snapshot.refresh_kinds.union(refresh_kinds),
+        last_invalidation=max(invalidations, default=None),
     )

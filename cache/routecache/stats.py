@@ -9,7 +9,7 @@ from the same snapshot, so that the books balance in every snapshot by construct
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from routecache import forking
@@ -20,8 +20,15 @@ L1_HIT_BOUNDS = (1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 1e-5, 1e-4, 1e-3)
 REQUEST_BOUNDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0)
 L2_BOUNDS = (5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.5)
 LOAD_BOUNDS = (1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+# The longest is just below the ten seconds after which a heartbeat is lost.
+LAG_BOUNDS = (1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 2.5, 9.5)
 # Bytes.
 SIZE_BOUNDS = tuple(float(4**n) for n in range(3, 11))  # 64 B to 1 MiB
+
+
+def empty(bounds: tuple[float, ...]) -> HistogramSnapshot:
+    """A histogram without observations."""
+    return HistogramSnapshot(bounds, (0,) * (len(bounds) + 1), 0.0)
 
 
 def _group(counts: Mapping[CounterKey, int], family: str) -> dict[CounterKey, int]:
@@ -40,6 +47,12 @@ class CacheSnapshot:
     reason, `errors` by (tier, operation, error), `evictions` and `removals` by (tier, reason),
     `writes` and `deletes` by tier, `load_failures` by error, `request_duration` by outcome.
     Durations are seconds, sizes bytes. What was never counted is absent.
+
+    `invalidations_published` are keys written or deleted and tags invalidated whose change L2 has
+    taken, which tells every listener of it; `invalidations_received` what this process was told,
+    its own changes included. What `load_seconds_avoided` and `overhead_seconds` hold is defined
+    in books.py. `stale_reasons` and `refresh_kinds` are those that the policies of live managers
+    allow. `last_invalidation` is when one was last made or heard, in seconds since the epoch.
     """
 
     name: str
@@ -62,19 +75,27 @@ class CacheSnapshot:
     duplicate_loads: int
     recovery_deletes: int
     recovery_overflows: int
+    invalidations_published: int
     invalidations_received: int
+    load_seconds_avoided: float
+    overhead_seconds: float
     l1_hit_duration: HistogramSnapshot
     request_duration: Mapping[str, HistogramSnapshot]
     load_duration: HistogramSnapshot
     value_size: HistogramSnapshot
     l1_entries: int = 0
     l1_max_entries: int = 0
+    l1_size_bytes: int = 0
     loads_in_flight: int = 0
+    recovery_pending: int = 0
     l1_ttl: float = 0.0
     l2_ttl: float | None = None
     policy: str = ""
     serializer: str = ""
     l2: str | None = None
+    stale_reasons: frozenset[str] = frozenset()
+    refresh_kinds: frozenset[str] = frozenset()
+    last_invalidation: float | None = None
 
     @property
     def requests(self) -> int:
@@ -101,6 +122,7 @@ class CacheStats:
     def snapshot(self) -> CacheSnapshot:
         """Sum over all threads; the gauges are left at their defaults."""
         total = self.cells.total()
+        l1_hit_duration = _histogram(total, L1_HIT_BOUNDS, "l1_hit")
         return CacheSnapshot(
             name=self.name,
             start_timestamp=self.start_timestamp,
@@ -122,8 +144,11 @@ class CacheStats:
             duplicate_loads=total.counts.get(("duplicate_loads",), 0),
             recovery_deletes=total.counts.get(("recovery_deletes",), 0),
             recovery_overflows=total.counts.get(("recovery_overflows",), 0),
+            invalidations_published=total.counts.get(("invalidations_published",), 0),
             invalidations_received=total.counts.get(("invalidations_received",), 0),
-            l1_hit_duration=_histogram(total, L1_HIT_BOUNDS, "l1_hit"),
+            load_seconds_avoided=_histogram(total, (), "avoided").sum,
+            overhead_seconds=_histogram(total, (), "overhead").sum + l1_hit_duration.sum,
+            l1_hit_duration=l1_hit_duration,
             request_duration=_histograms(total, "request"),
             load_duration=_histogram(total, LOAD_BOUNDS, "load"),
             value_size=_histogram(total, SIZE_BOUNDS, "value_size"),
@@ -134,9 +159,15 @@ class CacheStats:
 class EndpointSnapshot:
     """The state of one L2 endpoint of this process, known by a bounded alias, never by its host.
 
-    `circuit` is closed, open or half_open; `operation_duration` is by operation, in seconds,
-    failed attempts included; `connection_wait` is the total seconds that calls waited for a
-    connection.
+    `circuit` is closed, open or half_open; a cluster has one for each primary, and then `circuits`
+    counts them by state and `circuit` is the best of them. `circuit_transitions` counts the times
+    that one entered a state, `circuit_failures` the calls that counted against one.
+    `operation_duration` is by operation, in seconds, failed attempts included; `connection_wait`
+    is the total seconds that calls waited for a connection.
+
+    Of the listener: `listeners` counts primaries by state, connected or disconnected, and is empty
+    while nobody listens; `invalidation_probes` its heartbeats by result, ok or lost, and
+    `invalidation_lag` is how many seconds those that were heard took.
     """
 
     alias: str
@@ -146,10 +177,17 @@ class EndpointSnapshot:
     connections_idle: int
     max_connections: int
     connection_wait: float
+    circuits: Mapping[str, int] = field(default_factory=dict[str, int])
+    circuit_transitions: Mapping[str, int] = field(default_factory=dict[str, int])
+    circuit_failures: int = 0
+    listeners: Mapping[str, int] = field(default_factory=dict[str, int])
+    listener_reconnects: int = 0
+    invalidation_probes: Mapping[str, int] = field(default_factory=dict[str, int])
+    invalidation_lag: HistogramSnapshot = field(default_factory=lambda: empty(LAG_BOUNDS))
 
 
 class EndpointStats:
-    """The latency of the L2 operations of one endpoint, shared by its managers."""
+    """What one L2 endpoint's operations took and its circuits did, over all managers of it."""
 
     def __init__(self) -> None:
         self.cells = Cells()
@@ -165,6 +203,24 @@ class EndpointStats:
         with self.cells.recording() as cell:
             cell.observe((), seconds, "wait")
 
+    def circuit_failed(self) -> None:
+        """Record that a call counted against a circuit."""
+        with self.cells.recording() as cell:
+            cell.add("failures")
+
+    def circuit_entered(self, state: str) -> None:
+        """Record that a circuit entered `state`."""
+        with self.cells.recording() as cell:
+            cell.add("transitions", state)
+
+    def circuit_transitions(self) -> Mapping[str, int]:
+        """How often circuits entered each state."""
+        return _single(self.cells.total().counts, "transitions")
+
+    def circuit_failures(self) -> int:
+        """How many calls counted against circuits."""
+        return self.cells.total().counts.get(("failures",), 0)
+
     def operation_duration(self) -> Mapping[str, HistogramSnapshot]:
         """Latency by operation, over all threads."""
         return _histograms(self.cells.total(), "l2")
@@ -176,9 +232,7 @@ class EndpointStats:
 
 def _histogram(total: Cell, bounds: tuple[float, ...], *key: str) -> HistogramSnapshot:
     histogram = total.histograms.get(key)
-    if histogram is None:
-        return HistogramSnapshot(bounds, (0,) * (len(bounds) + 1), 0.0)
-    return histogram.freeze()
+    return empty(bounds) if histogram is None else histogram.freeze()
 
 
 def _histograms(total: Cell, family: str) -> Mapping[str, HistogramSnapshot]:

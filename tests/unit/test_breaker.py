@@ -141,3 +141,20 @@ def test_each_outage_is_told_once_when_it_begins_and_when_it_ends(timer: ManualT
     assert breaker.allow()
     breaker.succeeded()
     assert told == ["open", "closed"]
+
+
+def test_every_state_that_it_enters_is_told_and_probes_are_among_them(timer: ManualTimer) -> None:
+    entered: list[State] = []
+    breaker = CircuitBreaker(timer, reset=1.0, max_reset=8.0, on_enter=entered.append)
+    for _ in range(5):
+        breaker.failed()
+    timer.advance(1.0)
+    assert breaker.allow()
+    breaker.abandoned()
+    assert breaker.allow()
+    breaker.failed()
+    timer.advance(8.0)
+    assert breaker.allow()
+    breaker.succeeded()
+    breaker.succeeded()
+    assert entered == ["open", "half_open", "open", "half_open", "open", "half_open", "closed"]

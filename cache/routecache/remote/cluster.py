@@ -10,6 +10,7 @@ and has its own connections, circuit and clock, so that a dead primary costs its
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -227,6 +228,9 @@ class Cluster(Node):
             connections_idle=sum(idle for _, idle in counts),
             max_connections=sum(p.max_connections for p in parts) or self.pool.max_connections,
             connection_wait=self.stats.connection_wait(),
+            circuits=Counter(node.breaker.state for node in self.nodes),
+            circuit_transitions=self.stats.circuit_transitions(),
+            circuit_failures=self.stats.circuit_failures(),
         )
 
 

@@ -1,19 +1,18 @@
 """The L2 endpoints of this process: what managers of one URL or client share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeAlias
 
 import redis
 
-from routecache import forking, registry
+from routecache import forking
 from routecache.remote import target, urls
 from routecache.remote.cluster import Cluster
 from routecache.remote.node import CONNECT_TIMEOUT, Node
 from routecache.remote.sentinel import primary_node
 from routecache.remote.target import Target
-from routecache.stats import EndpointSnapshot
 
-__all__ = ["CONNECT_TIMEOUT", "Endpoint", "acquire", "release"]
+__all__ = ["CONNECT_TIMEOUT", "Endpoint", "acquire", "in_use", "release"]
 
 Endpoint: TypeAlias = Node
 
@@ -56,8 +55,8 @@ class _Endpoints:
             return "other"
         return "redis" if not self._aliases else f"redis{self._aliases + 1}"
 
-    def snapshots(self) -> Iterable[EndpointSnapshot]:
-        return [endpoint.snapshot() for endpoint in list(self._by_target.values())]
+    def in_use(self) -> list[Endpoint]:
+        return list(self._by_target.values())
 
 
 _endpoints = _Endpoints()
@@ -70,7 +69,6 @@ def acquire(url: str | None, client: "redis.Redis | None") -> Endpoint:
     since their time-outs cannot bound a call, and it is never closed. Raises ConfigurationError
     naming what cannot work, without the URL's password.
     """
-    registry.register_endpoints(_endpoints.snapshots)
     if client is not None:
         where = target.from_client(client)
         return _endpoints.acquire(client.connection_pool, lambda alias: _make(alias, where))
@@ -79,6 +77,7 @@ def acquire(url: str | None, client: "redis.Redis | None") -> Endpoint:
 
 
 release = _endpoints.release
+in_use = _endpoints.in_use
 
 
 def _make(alias: str, where: Target) -> Endpoint:

@@ -6,9 +6,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from routecache.cells import Cells, Histogram, HistogramSnapshot
-
-# Upper bounds in seconds; 0.05 is promise 5 and 0.5 the freshness SLO.
-LAG_BOUNDS = (1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+from routecache.stats import LAG_BOUNDS
 
 State: TypeAlias = Literal["connected", "disconnected"]
 

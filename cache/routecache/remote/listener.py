@@ -50,7 +50,7 @@ from routecache.remote.subscription import Primary, primary_of, primary_of_endpo
 from routecache.remote.topology import clients_of, moves
 from routecache.typing import Sink
 
-__all__ = ["Listener", "Sink", "listener_for", "message_for"]
+__all__ = ["Listener", "Sink", "listener_for", "listener_of", "message_for"]
 
 
 class Listener:
@@ -252,3 +252,8 @@ def listener_for(endpoint: Endpoint) -> Listener:
             connect = functools.partial(clients_of, endpoint) if moves(endpoint) else None
             listener = _listeners[endpoint] = Listener(endpoint, connect)
         return listener
+
+
+def listener_of(endpoint: Endpoint) -> Listener | None:
+    """The listener of `endpoint`, if it has one yet."""
+    return _listeners.get(endpoint)

@@ -57,7 +57,10 @@ class Node:
         self.stats = _stats.setdefault(alias, EndpointStats())
         self.clock = ServerClock()
         self.breaker = CircuitBreaker(
-            time.monotonic, max_reset=max_reset or MAX_RESET, on_change=self._log
+            time.monotonic,
+            max_reset=max_reset or MAX_RESET,
+            on_change=self._log,
+            on_enter=self.stats.circuit_entered,
         )
         self._what = what or f"L2 {alias}"
         self._last_kind = ""
@@ -138,6 +141,7 @@ class Node:
     def _fail(self, failure: RemoteError) -> None:
         self._last_kind = failure.kind
         was = self.breaker.state
+        self.stats.circuit_failed()
         self.breaker.failed()
         if was != "open" and self.breaker.state == "open":
             # What is left would be found dead one time-out after the other, one at each probe;
@@ -167,4 +171,6 @@ class Node:
             connections_idle=idle,
             max_connections=self.pool.max_connections,
             connection_wait=self.stats.connection_wait(),
+            circuit_transitions=self.stats.circuit_transitions(),
+            circuit_failures=self.stats.circuit_failures(),
         )

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 
 import redis
 
+from routecache import registry
 from routecache.errors import RemoteError
-from routecache.remote import commands
+from routecache.remote import commands, observing
 from routecache.remote import endpoint as endpoints
 from routecache.remote.aio import AsyncioRemote
 from routecache.remote.announcing import Announcer, WeakSink
@@ -37,6 +38,7 @@ class SyncRemote:
         self, url: str | None = None, client: RedisClient | None = None, *, connect: bool = True
     ) -> None:
         self.endpoint: Endpoint = endpoints.acquire(url, client)
+        registry.register_endpoints(observing.snapshots)
         # Also lets go of the endpoint when a manager is dropped without having been closed.
         self._release = weakref.finalize(self, endpoints.release, self.endpoint)
         self._release.atexit = False

@@ -84,12 +84,20 @@ class Books:
         self._count("duplicate_loads")
 
     def recovery_delete(self, n: int) -> None:
-        """Keys of failed writes and deletes that L2 has forgotten now."""
-        self._count("recovery_deletes", n=n)
+        """Keys of failed writes and deletes that L2 has forgotten now, and tells listeners of."""
+        cell = self._thread.cell
+        with cell.lock:
+            cell.add("recovery_deletes", n=n)
+            cell.add("invalidations_published", n=n)
 
     def recovery_overflow(self) -> None:
         """The recovery set overflowed; the whole prefix will be forgotten."""
         self._count("recovery_overflows")
+
+    def published(self, n: int = 1) -> None:
+        """Tag invalidations that L2 has taken; `write` and `delete` count those of keys."""
+        if n:
+            self._count("invalidations_published", n=n)
 
     def heard(self, n: int) -> None:
         """Invalidations that the listener received."""
@@ -118,12 +126,16 @@ class Books:
         cell = self._thread.cell
         with cell.lock:
             cell.add("writes", tier)
+            if tier == "l2":
+                cell.add("invalidations_published")
 
     def delete(self, tier: Tier) -> None:
         """A delete that reached `tier`, whether or not it held the key."""
         cell = self._thread.cell
         with cell.lock:
             cell.add("deletes", tier)
+            if tier == "l2":
+                cell.add("invalidations_published")
 
     def evicted(self, reason: str) -> None:
         """An entry that left L1 by itself: size or expired."""

@@ -62,10 +62,10 @@ class CoreState:
         self.release = _release()
         self.books = Books(stats)
         self.local = LocalTier(l1_maxsize, l1_policy, self.books.evicted, l1_max_bytes)
-        self.sized = l1_max_bytes is not None
         self.flights = Flights()
         self.recovery = Recovery()
         self.loads_in_flight = 0
+        self.last_invalidation: float | None = None  # seconds since the epoch
         self.closed = False
         # Coherence: None without a listener, else whether other processes' writes are heard.
         self.hears: bool | None = None
@@ -161,6 +161,11 @@ class CoreState:
     # Small answers
 
     @property
+    def listens(self) -> bool:
+        """Whether other processes' writes are to be heard, now or once L2 is there."""
+        return self.hears is not None
+
+    @property
     def deaf(self) -> bool:
         """Whether L2 answers while nobody hears what other processes write to it."""
         return self.hears is False and self.l2_answers()
@@ -217,7 +222,7 @@ class CoreState:
             fresh_until=fresh_until,
             kept_until=expires_at + policy.retention,
             created=created,
-            size=size if self.sized else 0,
+            size=size,
             filled_at=now,
             delta=load_seconds,
         )

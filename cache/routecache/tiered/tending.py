@@ -49,6 +49,4 @@ class Tending:
             times = remote.invalidate_tags(
                 core.tag_keys(tags), int(TAG_TTL * 1000), self._deadline()
             )
-            core.failed("tags", times)
-            told = [t for t, time in zip(tags, times, strict=True) if isinstance(time, int)]
-            core.recovery.done(mark, (), told)
+            core.tags_recovered(mark, tags, times)

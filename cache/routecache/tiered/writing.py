@@ -200,6 +200,7 @@ class Writing(CoreState):
                 dropped.append(self.local.drop(key))
         for key in doomed:
             self.flights.detach(key)
+        self.last_invalidation = time.time()
         for was_there in dropped:
             self.books.delete("l1")
             self.books.removed("l1", "invalidated", was_there)
@@ -221,6 +222,7 @@ class Writing(CoreState):
     def drop_tags(self, tags: Sequence[str], server_time: int, reason: str = "invalidated") -> None:
         """Drop what carries one of `tags` from L1, and refuse what began before now."""
         now = self.timer()
+        self.last_invalidation = time.time()
         with self.local.lock:
             for tag in tags:
                 self._tag_times.invalidate(tag, now, server_time)
@@ -243,6 +245,7 @@ class Writing(CoreState):
             answers = [None] * len(tags) if replies is None else replies
             self.failed("tags", answers)
             owed = [t for t, a in zip(tags, answers, strict=True) if not isinstance(a, int)]
+            self.books.published(len(tags) - len(owed))
             if owed:
                 # L2 will be told later; what this process knows to be older is refused now.
                 told = times[1] if times is not None else 0
@@ -257,6 +260,8 @@ class Writing(CoreState):
         n = self.local.drop_all()  # not under the lock: it takes its own, for a moment
         self.flights.detach_all()
         self.books.removed("l1", reason, n)
+        if n:
+            self.last_invalidation = time.time()
 
     # Recovery
 
@@ -269,6 +274,15 @@ class Writing(CoreState):
         self.recovery.done(mark, done)
         if done:
             self.books.recovery_delete(len(done))
+
+    def tags_recovered(
+        self, mark: int, tags: Sequence[str], replies: Sequence[int | RemoteError]
+    ) -> None:
+        """What L2 said to the tags that it owed."""
+        self.failed("tags", replies)
+        told = [tag for tag, time in zip(tags, replies, strict=True) if isinstance(time, int)]
+        self.recovery.done(mark, (), told)
+        self.books.published(len(told))
 
     # What other processes write
 
@@ -292,6 +306,7 @@ class Writing(CoreState):
                     self._fences.break_key(key)
                     was_there = self.local.drop(key)
                 self.flights.detach(key)
+                self.last_invalidation = time.time()
                 self.books.heard(1)
                 self.books.removed("l1", "invalidated", was_there)
                 self.tell(key)
