@@ -15,10 +15,11 @@ from typing import Final
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards import overview
+from dashboards import overview, redis
 
 DASHBOARDS: Final[Mapping[str, Callable[[], Dashboard]]] = {
     overview.UID: overview.dashboard,
+    redis.UID: redis.dashboard,
 }
 """Every dashboard by uid, which is also its file's name."""
 

@@ -72,8 +72,17 @@ class _Built(Builder[_T]):
         return self._built
 
 
-def new_dashboard(uid: str, title: str, description: str) -> build.Dashboard:
-    """A dashboard with the shared variables, annotations and links, and no panel yet."""
+def new_dashboard(
+    uid: str,
+    title: str,
+    description: str,
+    *,
+    extra: Sequence[Builder[model.VariableModel]] = (),
+) -> build.Dashboard:
+    """A dashboard with the shared variables, annotations and links, and no panel yet.
+
+    extra: variables of its own, after the shared ones.
+    """
     return (
         build.Dashboard(title)
         .uid(uid)
@@ -84,7 +93,7 @@ def new_dashboard(uid: str, title: str, description: str) -> build.Dashboard:
         .time("now-3h", "now")
         .timezone("browser")
         .refresh("30s")
-        .variables(_variables())
+        .variables([*_variables(), *extra])
         .annotations(_annotations())
         .link(
             build.DashboardLink("RouteCache dashboards")
@@ -125,9 +134,16 @@ def _variables() -> list[Builder[model.VariableModel]]:
     ]
 
 
-def _label(name: str, label: str, series: str) -> build.QueryVariable:
-    """A variable of the values that label `name` has in `series`, all of them selected."""
-    query = f"label_values({series}, {name})"
+def redis_variable() -> Builder[model.VariableModel]:
+    """The Redis exporters, which are scraped under a job of their own."""
+    series = 'redis_up{cluster=~"$cluster", namespace=~"$namespace"}'
+    return _label("redis", "Redis", series, "instance").all_value(".*")
+
+
+def _label(name: str, label: str, series: str, of: str = "") -> build.QueryVariable:
+    """A variable of the values that label `of` (`name` unless given) has in `series`, all of them
+    selected."""
+    query = f"label_values({series}, {of or name})"
     return (
         build.QueryVariable(name)
         .label(label)

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from routecache.errors import ConfigurationError
 from routecache_exporters.demo import command as demo
+from routecache_exporters.redis_stats import command as redis_stats
 from routecache_exporters.replay import command as replay
 from routecache_exporters.usage import Commands, UsageError
 
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.add_command(commands)
     demo.add_command(commands)
+    redis_stats.add_command(commands)
     return parser
 
 

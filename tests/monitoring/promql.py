@@ -7,8 +7,26 @@ from typing import NamedTuple
 from routecache_exporters import catalog
 
 TARGET_LABELS = {"cluster", "namespace", "job", "instance"}
+# Of the Redis exporter; test_redis_exporter.py asks it whether it has them.
+REDIS_EXPORTER = (
+    "redis_blocked_clients",
+    "redis_connected_clients",
+    "redis_cpu_sys_seconds_total",
+    "redis_cpu_user_seconds_total",
+    "redis_evicted_keys_total",
+    "redis_expired_keys_total",
+    "redis_last_slow_execution_duration_seconds",
+    "redis_memory_max_bytes",
+    "redis_memory_used_bytes",
+    "redis_rejected_connections_total",
+    "redis_slowlog_last_id",
+    "redis_start_time_seconds",
+    "redis_tracking_clients",
+    "redis_up",
+    "redis_uptime_in_seconds",
+)
 FOREIGN = {
-    # Prometheus' own, and those of the Redis exporter that runbooks quote.
+    # Prometheus' own, and those of the Redis exporter that dashboards and runbooks use.
     "up": set[str](),
     "ALERTS": {"alertname", "alertstate", "severity"},
     "ALERTS_FOR_STATE": {"alertname", "severity"},
@@ -18,14 +36,19 @@ FOREIGN = {
     "prometheus_sd_discovered_targets": {"name", "scrape_job"},
     "prometheus_rule_evaluation_failures_total": set(),
     "prometheus_notifications_errors_total": set(),
-    "redis_up": set(),
-    "redis_start_time_seconds": set(),
+    **{name: set[str]() for name in REDIS_EXPORTER},
+    "redis_commands_total": {"cmd"},
+    "redis_commands_duration_seconds_total": {"cmd"},
+    "redis_key_group_count": {"db", "key_group"},
+    "redis_key_group_memory_usage_bytes": {"db", "key_group"},
 }
 
 _STRING = r'"(?:\\.|[^"\\])*"'
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
 _BRACES = rf"\{{(?:{_STRING}|[^{{}}\"])*\}}"
 _MATCHER = re.compile(rf"(\w+)\s*(=~|!~|!=|=)\s*({_STRING})")
+# label_replace(..., "to", "$1", "from", "regex")
+_MADE_LABEL = re.compile(rf',\s*"(\w+)",\s*{_STRING},\s*"\w+",\s*{_STRING}\s*\)')
 _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _KEYWORDS = {"and", "or", "unless", "offset", "bool", "by", "on", "ignoring", "without"}
 
@@ -84,7 +107,7 @@ def level(record: str) -> set[str]:
 
 def mistakes(expr: str, recorded: set[str]) -> Iterator[str]:
     """What is wrong with an expression: unknown series, labels or label values."""
-    known = set(TARGET_LABELS)
+    known = set(TARGET_LABELS) | {made[1] for made in _MADE_LABEL.finditer(expr)}
     for name, matchers in selectors(expr):
         labels = labels_of(name, recorded)
         if labels is None:

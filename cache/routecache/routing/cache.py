@@ -26,6 +26,10 @@ MODEL_MAXSIZE = 100
 FALLBACK_MAXSIZE = 50
 TOOL_MAXSIZE = 200
 
+_PREFIX = "routing:"
+L2_PREFIXES = tuple(_PREFIX + name for name in ("provider", "model", "fallback"))
+"""What the keys of its caches in Redis begin with."""
+
 # Whose health is remembered; of a provider pushed out the next bad report drops entries again.
 _MAX_PROVIDERS = 10_000
 
@@ -65,7 +69,7 @@ class RoutingCache:
             TOOL_MAXSIZE,
             math.inf,
             enable_redis=False,
-            cache_prefix="routing:tool",
+            cache_prefix=_PREFIX + "tool",
             name="tool",
             l1_policy="lru",
         )
@@ -79,7 +83,7 @@ class RoutingCache:
             ttl,
             ttl,
             self.settings.enable_redis,
-            f"routing:{name}",
+            _PREFIX + name,
             name=name,
             redis_url=self.settings.redis_url,
         )

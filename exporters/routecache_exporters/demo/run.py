@@ -168,14 +168,18 @@ class _Demo:
             ports.append(port)
             if note:
                 self._view.say(note)
+        # Only its own Redis: a scan of somebody's keys is not the demo's to order.
+        redis = self._redis.url if self._redis is not None and binaries.redis_exporter else None
+        beside, _ = choose_port(0, 0, "") if redis is not None else (0, "")
         self._inbox = self._parts.enter_context(Inbox())
         addresses = Addresses(
             self._router_address,
             f"{LOOPBACK}:{ports[0]}",
             f"{LOOPBACK}:{ports[1]}",
             self._inbox.url,
+            f"{LOOPBACK}:{beside}" if redis is not None else None,
         )
-        self._monitoring = Monitoring(self._processes(), binaries, addresses, self._stop)
+        self._monitoring = Monitoring(self._processes(), binaries, addresses, redis, self._stop)
         self._urls["prometheus"] = self._monitoring.prometheus_url
         self._urls["alertmanager"] = self._monitoring.alertmanager_url
         for name in ("prometheus", "alertmanager"):

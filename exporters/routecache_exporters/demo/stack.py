@@ -9,6 +9,7 @@ import shutil
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from typing import Any
 from routecache_exporters.demo.deployed import deployed
 from routecache_exporters.demo.processes import Child, Processes
 from routecache_exporters.demo.shorten import shorten_groups
+from routecache_exporters.redis_stats.groups import settings
 from routecache_exporters.usage import UsageError, require
 
 INTERVAL = "1s"
@@ -26,24 +28,27 @@ GROUP_INTERVAL = "2s"
 LOOKBACK = "5s"
 
 _ALERTMANAGER_NAMES = ("alertmanager", "prometheus-alertmanager")
+_REDIS_EXPORTER_NAMES = ("redis_exporter", "prometheus-redis-exporter")
 
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """Paths of the two programs."""
+    """Paths of the programs; the Redis exporter may be missing."""
 
     prometheus: str
     alertmanager: str
+    redis_exporter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Who listens where, as host:port; `webhook` is a URL."""
+    """Who listens where, as host:port; `webhook` is a URL. None: there is no Redis exporter."""
 
     router: str
     prometheus: str
     alertmanager: str
     webhook: str
+    redis_exporter: str | None = None
 
 
 def find_binaries() -> Binaries:
@@ -53,14 +58,18 @@ def find_binaries() -> Binaries:
         UsageError: a program, its configuration or the YAML library is missing.
     """
     prometheus = shutil.which("prometheus")
-    alertmanager = next(filter(None, map(shutil.which, _ALERTMANAGER_NAMES)), None)
+    alertmanager = _first(_ALERTMANAGER_NAMES)
     if prometheus is None or alertmanager is None:
         missing = "prometheus" if prometheus is None else "alertmanager"
         raise UsageError(f"{missing} is not on PATH")
     if deployed("prometheus") is None or deployed("alertmanager", "alertmanager.yml") is None:
         raise UsageError("this installation has no deploy/ directory")
     require("yaml", "cli")
-    return Binaries(prometheus, alertmanager)
+    return Binaries(prometheus, alertmanager, _first(_REDIS_EXPORTER_NAMES))
+
+
+def _first(names: Iterable[str]) -> str | None:
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 def prometheus_config(config: dict[str, Any], addresses: Addresses) -> dict[str, Any]:
@@ -79,6 +88,8 @@ def prometheus_config(config: dict[str, Any], addresses: Addresses) -> dict[str,
         "prometheus": addresses.prometheus,
         "alertmanager": addresses.alertmanager,
     }
+    if addresses.redis_exporter is not None:
+        targets["redis"] = addresses.redis_exporter
     jobs = [job for job in derived["scrape_configs"] if job["job_name"] in targets]
     for job in jobs:
         job.pop("scrape_interval", None)
@@ -113,12 +124,13 @@ def _shorten_route(route: dict[str, Any]) -> None:
 
 
 class Monitoring:
-    """Both programs, started.
+    """The programs, started.
 
     Args:
         processes: what starts them, and ends them in any case.
         binaries: from `find_binaries()`.
         addresses: where they and the others listen.
+        redis: the URL of the Redis that the Redis exporter tells of, if there is that exporter.
         stop: set when the demo is to end; waiting for them ends then.
 
     Raises:
@@ -126,17 +138,26 @@ class Monitoring:
     """
 
     def __init__(
-        self, processes: Processes, binaries: Binaries, addresses: Addresses, stop: threading.Event
-    ) -> None:
+        self, processes: Processes, binaries: Binaries, addresses: Addresses, redis: str | None,
+        stop: threading.Event,
+    ) -> None:  # fmt: skip
         self._processes = processes
         self._addresses = addresses
         self.prometheus_url = f"http://{addresses.prometheus}"
         self.alertmanager_url = f"http://{addresses.alertmanager}"
-        self.children = (self._alertmanager(binaries), self._prometheus(binaries))
+        self.children: tuple[Child, ...] = (
+            self._alertmanager(binaries),
+            self._prometheus(binaries),
+        )
         for child, url in zip(
             self.children, (self.alertmanager_url, self.prometheus_url), strict=True
         ):
             processes.wait_until(child, partial(is_ready, f"{url}/-/ready"), stop)
+        if redis is not None and binaries.redis_exporter and addresses.redis_exporter:
+            exporter = self._redis_exporter(binaries.redis_exporter, redis)
+            self.children = (*self.children, exporter)
+            health = f"http://{addresses.redis_exporter}/health"
+            processes.wait_until(exporter, partial(is_ready, health), stop)
 
     def ended(self) -> str | None:
         """What went wrong if one of them ended by itself, else None."""
@@ -187,6 +208,18 @@ class Monitoring:
                 f"--query.lookback-delta={LOOKBACK}",
                 "--log.level=warn",
                 *([f"--web.user-assets={runbooks}"] if runbooks else []),
+            ],
+        )
+
+    def _redis_exporter(self, binary: str, redis: str) -> Child:
+        # One dash: older releases know no other.
+        return self._processes.start(
+            "redis-exporter",
+            [
+                binary,
+                f"-redis.addr={redis}",
+                f"-web.listen-address={self._addresses.redis_exporter}",
+                *(f"-{flag}={value}" for flag, value in settings().items()),
             ],
         )
 
