@@ -10,6 +10,7 @@ from routecache.errors import (
     SerializationError,
     ValueTooLargeError,
 )
+from routecache.explanation import Explanation
 from routecache.manager import BaseCacheManager
 from routecache.policy import Policy
 from routecache.registry import caches, snapshot
@@ -24,6 +25,7 @@ __all__ = [
     "CacheClosedError",
     "CacheError",
     "ConfigurationError",
+    "Explanation",
     "KeyTypeError",
     "LoadTimeoutError",
     "Policy",

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from routecache.errors import CacheClosedError
+from routecache.explanation import Explanation
 from routecache.local import Entry, L1Policy
 from routecache.manager import BaseCacheManager, several
 from routecache.policy import Policy
@@ -166,6 +167,10 @@ class AsyncCacheManager:
     async def ttl(self, key: str) -> float | None:
         """See `BaseCacheManager.ttl`."""
         return await self._open().ttl(key)
+
+    async def explain(self, key: str, *, value: bool = False) -> Explanation:
+        """See `BaseCacheManager.explain`."""
+        return await self._open().explain(key, value=value)
 
     def get_stats(self) -> dict[str, Any]:
         """See `BaseCacheManager.get_stats`."""

@@ -41,16 +41,20 @@ def encode(envelope: Envelope) -> bytes:
     return _encoder.encode(envelope)
 
 
-def decode(data: bytes, *, codec: str) -> Envelope:
+def read(data: bytes) -> Envelope:
     """Read what `encode` wrote, by this release or another of the same wire version.
 
-    Raises DecodeError for anything else, and for a payload of another serializer than `codec`;
-    nothing in `data` is ever executed.
+    Raises DecodeError for anything else; nothing in `data` is ever executed.
     """
     try:
-        found = _decoder.decode(data)
+        return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DecodeError("not an envelope of wire version 1") from error
+
+
+def decode(data: bytes, *, codec: str) -> Envelope:
+    """`read`, and DecodeError for a payload of another serializer than `codec` too."""
+    found = read(data)
     if found.codec != codec:
         raise DecodeError("written by another serializer")
     return found

@@ -155,6 +155,14 @@ class LocalTier:
                     return "expired"
             return self._ghosts.reason(key, now)
 
+    def look(self, key: str, now: float) -> tuple[Entry | None, L1MissReason]:
+        """The key's entry as `peek` gives it, and what `miss_reason` would say; changes nothing."""
+        with self.lock:
+            entry = self._peek(key)
+            if entry is not None and (now >= entry.expires_at or now >= entry.fresh_until):
+                return (entry if now < entry.kept_until else None), "expired"
+            return entry, self._ghosts.reason(key, now)
+
     def drop(self, key: str) -> bool:
         """Remove `key` because it was invalidated; True if there was an entry."""
         with self.lock:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from routecache import keys, registry
 from routecache.errors import CacheClosedError, ConfigurationError, KeyTypeError
+from routecache.explanation import Explanation
 from routecache.local import Entry, L1Policy
 from routecache.policy import Policy, check_ttl
 from routecache.remote.sync import RedisClient, SyncRemote
@@ -236,6 +237,18 @@ class BaseCacheManager:
     def ttl(self, key: str) -> float | None:
         """Seconds for which a tier will still answer for the key; None if none holds it."""
         return self.tiers.ttl(key)
+
+    def explain(self, key: str, *, value: bool = False) -> Explanation:
+        """What each tier holds of the key, why, and which of them would answer a `get`.
+
+        Asking changes nothing: no count, no promotion, no eviction order of L1, no lease. It takes
+        one round trip, two for a tagged entry, within one `Policy.l2_timeout`, and never raises
+        because of L2. To Redis it is a read like any other, for its own eviction too.
+
+        Args:
+            value: also give the values, which an explanation does not hold otherwise.
+        """
+        return self.tiers.explain(key, value=value)
 
     def get_stats(self) -> dict[str, Any]:
         """Counters of this cache's name and state of this manager, as plain numbers.

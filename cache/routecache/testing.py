@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from routecache.errors import CircuitOpenError, RemoteError
-from routecache.typing import Leased, LeaseWanted, Sink, WireItem
+from routecache.typing import Leased, LeaseWanted, Seen, Sink, WireItem
 
 T = TypeVar("T")
 
@@ -118,6 +118,22 @@ class FakeRemote:
             token = wanted.token.encode()
             self._write(wanted.lease_key, token, life_ms)
         return Leased(payload, token.decode())
+
+    def look_many(
+        self, keys: Sequence[tuple[str, str]], deadline: float
+    ) -> list[Seen | RemoteError]:
+        """What stands under each (value key, lease key)."""
+        failure = self._command("look")
+        with self._lock:
+            return [failure or self._look(*pair) for pair in keys]
+
+    def _look(self, value_key: str, lease_key: str) -> Seen:
+        payload, token = self._live(value_key), self._live(lease_key)
+        said = None if token is None else token.decode()
+        return Seen(payload, self._ttl_ms(value_key), said, self._ttl_ms(lease_key))
+
+    def _ttl_ms(self, key: str) -> int:
+        return int((self._data[key][1] - self.timer()) * 1000) if key in self._data else -2
 
     def store_many(
         self, items: Sequence[WireItem], deadline: float
@@ -312,6 +328,12 @@ class AsyncFakeRemote:
     ) -> list[Leased | RemoteError]:
         """As `FakeRemote.lease_many`."""
         return await _between_turns(self.fake.lease_many, wanted, life_ms, deadline)
+
+    async def look_many(
+        self, keys: Sequence[tuple[str, str]], deadline: float
+    ) -> list[Seen | RemoteError]:
+        """As `FakeRemote.look_many`."""
+        return await _between_turns(self.fake.look_many, keys, deadline)
 
     async def store_many(
         self, items: Sequence[WireItem], deadline: float

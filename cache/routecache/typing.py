@@ -109,6 +109,19 @@ class LeaseWanted(NamedTuple):
     beside_value: bool = False
 
 
+class Seen(NamedTuple):
+    """What stands in L2 under a value key and its lease key; None for what does not stand.
+
+    The times are milliseconds to live as Redis' PTTL gives them: -2 without a key, -1 without an
+    expiry.
+    """
+
+    payload: bytes | None
+    ttl_ms: int
+    token: str | None
+    lease_ms: int
+
+
 class WireItem(NamedTuple):
     """One value on its way to L2; without a token it is a statement of truth."""
 
@@ -196,6 +209,12 @@ class AsyncRemote(RemoteState, Protocol):
         """As `Remote.lease_many`."""
         ...
 
+    async def look_many(
+        self, keys: Sequence[tuple[str, str]], deadline: float
+    ) -> list[Seen | RemoteError]:
+        """As `Remote.look_many`."""
+        ...
+
     async def store_many(
         self, items: Sequence[WireItem], deadline: float
     ) -> list[bool | str | RemoteError]:
@@ -249,6 +268,12 @@ class Remote(RemoteState, Protocol):
         self, wanted: Sequence[LeaseWanted], life_ms: int, deadline: float
     ) -> list[Leased | RemoteError]:
         """The payload under each key and, where there is none, the token of its lease."""
+        ...
+
+    def look_many(
+        self, keys: Sequence[tuple[str, str]], deadline: float
+    ) -> list[Seen | RemoteError]:
+        """What stands under each (value key, lease key), in one round trip; changes nothing."""
         ...
 
     def store_many(

@@ -5,6 +5,7 @@ from typing import Any, assert_type
 from routecache import (
     MISS,
     BaseCacheManager,
+    Explanation,
     Policy,
     RoutingCache,
     RoutingSettings,
@@ -37,6 +38,8 @@ with BaseCacheManager(
     assert_type(manager.get_many(["k"]), dict[str, Any])
     assert_type(manager.delete_many(["k"]), int)
     assert_type(manager.ttl("k"), float | None)
+    assert_type(manager.explain("k"), Explanation)
+    assert_type(manager.explain("k", value=True).as_dict(), dict[str, Any])
     assert_type(manager.get_stats(), dict[str, Any])
     assert_type(manager.clear(), bool)
     assert_type(len(manager), int)

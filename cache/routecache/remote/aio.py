@@ -14,7 +14,7 @@ from routecache.remote.endpoint import Endpoint
 from routecache.remote.scripts import in_full
 from routecache.remote.topology import moves
 from routecache.remote.transport import AsyncTransport, Transport
-from routecache.typing import Leased, LeaseWanted, Sink, WireItem
+from routecache.typing import Leased, LeaseWanted, Seen, Sink, WireItem
 
 
 class AsyncioRemote:
@@ -77,6 +77,12 @@ class AsyncioRemote:
     ) -> list[Leased | RemoteError]:
         """The payload under each key and, where there is none, the token of its lease."""
         return await self._run(commands.lease(wanted, life_ms), deadline)
+
+    async def look_many(
+        self, keys: Sequence[tuple[str, str]], deadline: float
+    ) -> list[Seen | RemoteError]:
+        """What stands under each (value key, lease key); changes nothing."""
+        return await self._run(commands.look(keys), deadline)
 
     async def store_many(
         self, items: Sequence[WireItem], deadline: float

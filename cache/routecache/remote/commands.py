@@ -12,7 +12,7 @@ from routecache.errors import RemoteError
 from routecache.remote import scripts
 from routecache.remote.announcing import Announcer
 from routecache.remote.transport import Command
-from routecache.typing import Leased, LeaseWanted, Operation, WireItem
+from routecache.typing import Leased, LeaseWanted, Operation, Seen, WireItem
 
 SCAN_COUNT = 1000
 SCAN_STEP_TIMEOUT = 1.0  # seconds, for each step of a clear
@@ -92,6 +92,12 @@ def lease(wanted: Sequence[LeaseWanted], life_ms: int) -> Request:
     )
 
 
+def look(keys: Sequence[tuple[str, str]]) -> Request:
+    """What stands (`Seen`) under each (value key, lease key)."""
+    looks = [scripts.look((encoded(value), encoded(lease_))) for value, lease_ in keys]
+    return Request("get", looks, _seen)
+
+
 def store(items: Sequence[WireItem]) -> Request:
     """Store each item: True, or False if its token no longer stands, or "duplicate"."""
     commands = []
@@ -139,6 +145,11 @@ def _leased(reply: Any) -> Leased:
         return Leased(_FOREIGN, None)
     payload, token = reply if len(reply) == 2 else (reply[0], None)
     return Leased(payload, token.decode() if token else None)
+
+
+def _seen(reply: Any) -> Seen:
+    payload, ttl_ms, token, lease_ms = reply
+    return Seen(payload, ttl_ms, token.decode(errors="replace") if token else None, lease_ms)
 
 
 def _stored(reply: Any) -> bool | str:

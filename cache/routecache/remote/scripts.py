@@ -25,8 +25,9 @@ set_value = Script("set")
 delete = Script("delete")
 renew = Script("renew")
 invalidate_tag = Script("invalidate_tag")
+look = Script("look")
 
-_BY_SHA = {s.sha: s for s in (lease, fill, set_value, delete, renew, invalidate_tag)}
+_BY_SHA = {s.sha: s for s in (lease, fill, set_value, delete, renew, invalidate_tag, look)}
 
 
 def in_full(command: Command) -> Command:

@@ -20,7 +20,7 @@ from routecache.remote.listener import listener_for
 from routecache.remote.scripts import in_full
 from routecache.remote.topology import transport_for
 from routecache.remote.transport import Transport
-from routecache.typing import Leased, LeaseWanted, Sink, WireItem
+from routecache.typing import Leased, LeaseWanted, Seen, Sink, WireItem
 
 RedisClient: TypeAlias = redis.Redis
 
@@ -89,6 +89,12 @@ class SyncRemote:
     ) -> list[Leased | RemoteError]:
         """The payload under each key and, where there is none, the token of its lease."""
         return self._run(commands.lease(wanted, life_ms), deadline)
+
+    def look_many(
+        self, keys: Sequence[tuple[str, str]], deadline: float
+    ) -> list[Seen | RemoteError]:
+        """What stands under each (value key, lease key); changes nothing."""
+        return self._run(commands.look(keys), deadline)
 
     def store_many(
         self, items: Sequence[WireItem], deadline: float

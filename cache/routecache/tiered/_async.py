@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import Any, TypeAlias
 
 from routecache.errors import LoadTimeoutError, RemoteError, ValueTooLargeError
+from routecache.explanation import Explanation
 from routecache.tiered._core import LEASE_MS, TAG_TTL, TieredCore
 from routecache.tiered.flights import ABANDONED, Flight, Landing
 from routecache.tiered.operations import Read, Write
@@ -77,6 +78,20 @@ class AsyncTiers:
         read = core.begin_peek(key)
         await self._fetch((read,), core.policy.l2_timeout)
         return core.seconds_left(read)
+
+    async def explain(self, key: str, *, value: bool) -> Explanation:
+        """What each tier holds of `key`, and why; changes nothing and counts nothing."""
+        core, remote = self.core, self._remote
+        core.check_keys(key)
+        look = core.begin_look(key)
+        if remote is not None:
+            deadline = remote.deadline(core.policy.l2_timeout)
+            (seen,) = await remote.look_many(core.wire_keys((key,)), deadline)
+            tags = core.looked(look, seen, remote.server_times())
+            if tags:
+                tag_keys = core.tag_keys(tags)
+                core.tags_looked(look, tags, await remote.get_many(tag_keys, deadline))
+        return core.explained(look, value=value)
 
     async def _fetch(self, reads: Sequence[Read], left: float) -> float:
         """Ask L2 for what L1 lacks, within `left` seconds; returns how many of them are left."""

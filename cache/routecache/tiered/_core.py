@@ -10,6 +10,7 @@ the injected timer, but for `created` and the envelope, which are microseconds o
 server's clock.
 """
 
+from routecache.tiered.explaining import Explaining
 from routecache.tiered.reading import Reading
 from routecache.tiered.state import LEASE_MS, TAG_TTL
 from routecache.tiered.writing import Writing
@@ -17,5 +18,5 @@ from routecache.tiered.writing import Writing
 __all__ = ["LEASE_MS", "TAG_TTL", "TieredCore"]
 
 
-class TieredCore(Reading, Writing):
+class TieredCore(Reading, Writing, Explaining):
     """State and decisions of one manager. Safe for threads and tasks: nothing here blocks."""

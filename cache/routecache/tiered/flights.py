@@ -73,6 +73,10 @@ class Flights:
             flight = self._flying[key] = Flight(key)
             return flight, True
 
+    def flies(self, key: str) -> bool:
+        """Whether a load of `key` is under way that later callers would join."""
+        return key in self._flying
+
     @contextmanager
     def leading(self, flight: Flight) -> Iterator[None]:
         """The caller leads `flight` meanwhile."""
