@@ -10,9 +10,10 @@ from typing import NoReturn
 
 from routecache.errors import ConfigurationError
 from routecache_exporters.demo import command as demo
+from routecache_exporters.inspecting import command as inspecting
 from routecache_exporters.redis_stats import command as redis_stats
 from routecache_exporters.replay import command as replay
-from routecache_exporters.usage import Commands, UsageError
+from routecache_exporters.usage import Commands, FailedError, UsageError
 
 
 class _Parser(argparse.ArgumentParser):
@@ -29,8 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; None takes the process's own.
 
     Returns:
-        The exit code: 0 for success, 1 when a look-up raised or answered wrong, 2 for a mistake
-        in the command line, the environment or the log, 128 + n when signal n ended a replay.
+        The exit code: 0 for success, also of `explain` for a key that Redis does not hold; 1 when
+        a look-up of a replay or the demo raised or answered wrong, when `explain`, `inspect` or
+        `clear` could not do it because of Redis, or the answer to `clear`'s question was no; 2 for
+        a mistake in the command line, the environment or the log; 128 + n when signal n ended it.
     """
     try:
         args = _parser().parse_args(argv)
@@ -38,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UsageError, ConfigurationError) as error:
         print(f"routecache: {error}", file=sys.stderr)
         return 2
+    except FailedError as error:
+        print(f"routecache: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # Whoever read the output left, for example `head`. Python would complain at exit once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -58,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.add_command(commands)
     demo.add_command(commands)
+    inspecting.add_commands(commands)
     redis_stats.add_command(commands)
     return parser
 

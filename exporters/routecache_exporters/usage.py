@@ -17,6 +17,10 @@ class UsageError(Exception):
     """
 
 
+class FailedError(Exception):
+    """What could not be done although it was asked for right; `main` prints it and exits with 1."""
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import an optional `module`, or say which extra of routecache brings it.
 
