@@ -103,7 +103,8 @@ class AsyncCacheManager:
                 cell = self._thread.cell
                 cell.l1_hits = hits = cell.l1_hits + 1
                 if hits >= cell.sample_at:
-                    cell.sample(L1_HIT_BOUNDS, self._timer() - now, "l1_hit")
+                    took = self._timer() - now
+                    cell.sample(L1_HIT_BOUNDS, took, "l1_hit", avoided=entry.delta)
                 return entry.value
         value = await self._open().get(key)
         return default if value is MISS else value
@@ -128,7 +129,8 @@ class AsyncCacheManager:
                 cell = self._thread.cell
                 cell.l1_hits = hits = cell.l1_hits + 1
                 if hits >= cell.sample_at:
-                    cell.sample(L1_HIT_BOUNDS, self._timer() - now, "l1_hit")
+                    took = self._timer() - now
+                    cell.sample(L1_HIT_BOUNDS, took, "l1_hit", avoided=entry.delta)
                 return entry.value
         return await self._open().get_or_load(key, loader, ttl, tags)
 

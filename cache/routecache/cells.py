@@ -126,13 +126,20 @@ class Cell:
             histogram = self.histograms[key] = Histogram(bounds)
         histogram.observe(value, weight)
 
-    def sample(self, bounds: tuple[float, ...], value: float, *key: str) -> None:
-        """Observe a sampled L1 hit with the weight of all hits since the previous sample."""
+    def sample(
+        self, bounds: tuple[float, ...], value: float, *key: str, avoided: float = 0.0
+    ) -> None:
+        """Observe a sampled L1 hit with the weight of all hits since the previous sample.
+
+        `avoided` is how many seconds loading its value took.
+        """
         with self.lock:
             weight, self.sampled = self.l1_hits - self.sampled, self.l1_hits
             self.sample_at = self.l1_hits + _SAMPLE_GAP_MIN + random.getrandbits(_SAMPLE_GAP_BITS)
             if weight > 0:  # a handler that interrupted this thread may have sampled already
                 self.observe(bounds, value, *key, weight=weight)
+                if avoided > 0:
+                    self.observe((), avoided, "avoided", weight=weight)
 
     def merge(self, other: "Cell") -> None:
         """Add all that `other` holds. Nobody writes to this cell meanwhile."""

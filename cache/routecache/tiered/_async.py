@@ -56,7 +56,7 @@ class AsyncTiers:
         """The keys that a tier holds, with their values; one round trip for all."""
         core = self.core
         core.check_keys(*keys)
-        reads = [core.begin_read(key) for key in keys]
+        reads = core.begin_reads(keys)
         try:
             await self._fetch(reads, core.policy.l2_timeout)
         except BaseException:
@@ -267,13 +267,13 @@ class AsyncTiers:
         """Wait for another process's load of the key, at most `seconds`."""
         core = self.core
         core.check_patience(read)
-        news: Future[None] = core.news(read.key)
+        news: Future[None] = core.news(read)
         try:
             await self._waits.result(news, seconds)
         except TimeoutError:
             pass
         finally:
-            core.no_news(read.key, news)
+            core.no_news(read, news)
 
     async def _load(
         self, read: Read, left: float, loader: Loader, ttl: float | None, tags: Tags, /
@@ -285,10 +285,10 @@ class AsyncTiers:
         try:
             value = await self._waits.call(loader)
         except BaseException as error:
-            core.end_load(began, error)
+            core.end_load(read, began, error)
             await self._give_up(read, left)
             raise
-        seconds = core.end_load(began)
+        seconds = core.end_load(read, began)
         try:
             if value is MISS and core.policy.negative_ttl is None:
                 await self._give_up(read, left)
@@ -332,6 +332,7 @@ class AsyncTiers:
     ) -> None:
         """Store every item in both tiers; raises before any is stored."""
         core = self.core
+        began = core.timer()
         core.check_keys(*mapping)
         carried = core.check_tags(tags)
         core.check_write(ttl, carried)
@@ -347,6 +348,7 @@ class AsyncTiers:
             for key, payload in payloads.items()
         ]
         await self._store(writes, core.policy.l2_timeout)
+        core.spent(began)
 
     async def _store(self, writes: Sequence[Write], left: float) -> None:
         core, remote = self.core, self._remote
@@ -372,8 +374,11 @@ class AsyncTiers:
     async def delete_many(self, keys: Sequence[str]) -> list[bool]:
         """Delete the keys from both tiers; whether any tier held each."""
         core = self.core
+        began = core.timer()
         core.check_keys(*keys)
-        return await self._delete(keys, core.policy.l2_timeout)
+        dropped = await self._delete(keys, core.policy.l2_timeout)
+        core.spent(began)
+        return dropped
 
     async def _delete(self, keys: Sequence[str], left: float) -> list[bool]:
         core, remote = self.core, self._remote
@@ -408,6 +413,7 @@ class AsyncTiers:
         """
         remote = self._remote
         cores = [self.core, *(other.core for other in others)]
+        began = self.core.timer()
         for core in cores:
             core.check_keys()
             core.check_tags(tags)
@@ -426,6 +432,7 @@ class AsyncTiers:
                 core.end_invalidate(tags, said, times, reason)
         for tiers in (self, *others):
             tiers.owe()
+        self.core.spent(began)
 
     async def clear(self) -> bool:
         """Remove all entries of this cache from both tiers; False if L2 failed at it."""

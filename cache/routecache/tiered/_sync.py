@@ -55,7 +55,7 @@ class SyncTiers:
         """The keys that a tier holds, with their values; one round trip for all."""
         core = self.core
         core.check_keys(*keys)
-        reads = [core.begin_read(key) for key in keys]
+        reads = core.begin_reads(keys)
         try:
             self._fetch(reads, core.policy.l2_timeout)
         except BaseException:
@@ -266,13 +266,13 @@ class SyncTiers:
         """Wait for another process's load of the key, at most `seconds`."""
         core = self.core
         core.check_patience(read)
-        news: Future[None] = core.news(read.key)
+        news: Future[None] = core.news(read)
         try:
             self._waits.result(news, seconds)
         except TimeoutError:
             pass
         finally:
-            core.no_news(read.key, news)
+            core.no_news(read, news)
 
     def _load(
         self, read: Read, left: float, loader: Loader, ttl: float | None, tags: Tags, /
@@ -284,10 +284,10 @@ class SyncTiers:
         try:
             value = self._waits.call(loader)
         except BaseException as error:
-            core.end_load(began, error)
+            core.end_load(read, began, error)
             self._give_up(read, left)
             raise
-        seconds = core.end_load(began)
+        seconds = core.end_load(read, began)
         try:
             if value is MISS and core.policy.negative_ttl is None:
                 self._give_up(read, left)
@@ -331,6 +331,7 @@ class SyncTiers:
     ) -> None:
         """Store every item in both tiers; raises before any is stored."""
         core = self.core
+        began = core.timer()
         core.check_keys(*mapping)
         carried = core.check_tags(tags)
         core.check_write(ttl, carried)
@@ -346,6 +347,7 @@ class SyncTiers:
             for key, payload in payloads.items()
         ]
         self._store(writes, core.policy.l2_timeout)
+        core.spent(began)
 
     def _store(self, writes: Sequence[Write], left: float) -> None:
         core, remote = self.core, self._remote
@@ -371,8 +373,11 @@ class SyncTiers:
     def delete_many(self, keys: Sequence[str]) -> list[bool]:
         """Delete the keys from both tiers; whether any tier held each."""
         core = self.core
+        began = core.timer()
         core.check_keys(*keys)
-        return self._delete(keys, core.policy.l2_timeout)
+        dropped = self._delete(keys, core.policy.l2_timeout)
+        core.spent(began)
+        return dropped
 
     def _delete(self, keys: Sequence[str], left: float) -> list[bool]:
         core, remote = self.core, self._remote
@@ -407,6 +412,7 @@ class SyncTiers:
         """
         remote = self._remote
         cores = [self.core, *(other.core for other in others)]
+        began = self.core.timer()
         for core in cores:
             core.check_keys()
             core.check_tags(tags)
@@ -425,6 +431,7 @@ class SyncTiers:
                 core.end_invalidate(tags, said, times, reason)
         for tiers in (self, *others):
             tiers.owe()
+        self.core.spent(began)
 
     def clear(self) -> bool:
         """Remove all entries of this cache from both tiers; False if L2 failed at it."""

@@ -7,9 +7,30 @@ lock. So in every snapshot, taken at any moment:
     requests = hits{l1} + sum of l1_misses by reason
     hits{l2} = request_duration{l2_hit, stale}
     sum of misses = request_duration{load, miss, error}
+
+Whether a cache is worth its while is told by two sums of seconds. On the hit path neither is added
+to: of hits there, the samples of their latency count, each for all hits since the one before.
+
+`avoided` is, over all hits for which no load was waited for, the time that loading the value once
+took. It is known where the value came from a loader, and travels with it through L2; a value that
+was `set` avoids nothing that we know of.
+
+`overhead` is the time that callers spent in the cache: in hits, in all other look-ups without the
+loads that they ran or waited for (another process's included), and in writes, deletes and tag
+invalidations. A batch counts once. A look-up that ended with another caller's load counts
+nothing. What happens in the background, and `clear`, nobody waits for on a request's way.
 """
 
-from routecache.stats import LOAD_BOUNDS, REQUEST_BOUNDS, SIZE_BOUNDS, CacheStats
+from typing import NamedTuple
+
+from routecache.cells import Cell
+from routecache.stats import (
+    L1_HIT_BOUNDS,
+    LOAD_BOUNDS,
+    REQUEST_BOUNDS,
+    SIZE_BOUNDS,
+    CacheStats,
+)
 from routecache.typing import (
     L1MissReason,
     MissReason,
@@ -21,6 +42,23 @@ from routecache.typing import (
 )
 
 
+class Cost(NamedTuple):
+    """What a call cost, and what it avoided, in seconds."""
+
+    spent: float
+    avoided: float = 0.0
+
+    def enter(self, cell: Cell) -> None:
+        """Add it to the sums of `cell`, whose lock the caller holds."""
+        if self.spent > 0:
+            cell.observe((), self.spent, "overhead")
+        if self.avoided > 0:
+            cell.observe((), self.avoided, "avoided")
+
+
+NO_COST = Cost(0.0)
+
+
 class Books:
     """Enters events into the calling thread's cell of `stats`. Safe for threads."""
 
@@ -28,16 +66,24 @@ class Books:
         self.stats = stats
         self._thread = stats.cells.local
 
-    def l1_hit(self, stale: StaleReason | None = None) -> None:
+    def l1_hit(self, cost: Cost, stale: StaleReason | None = None) -> None:
         """A look-up that was answered by L1 off the hit path."""
         cell = self._thread.cell
         with cell.lock:
             cell.l1_hits += 1
+            cell.sampled += 1  # it stands for itself: the next sample is not for it, too
+            if cost.spent > 0:
+                cell.observe(L1_HIT_BOUNDS, cost.spent, "l1_hit")
+            Cost(0.0, cost.avoided).enter(cell)
             if stale is not None:
                 cell.add("stale_hits", stale)
 
     def l2_hit(
-        self, l1_reason: L1MissReason, seconds: float, stale: StaleReason | None = None
+        self,
+        l1_reason: L1MissReason,
+        seconds: float,
+        cost: Cost,
+        stale: StaleReason | None = None,
     ) -> None:
         """A look-up that L2 answered."""
         cell = self._thread.cell
@@ -45,6 +91,7 @@ class Books:
             cell.add("l2_hits")
             cell.add("l1_misses", l1_reason)
             cell.observe(REQUEST_BOUNDS, seconds, "request", "stale" if stale else "l2_hit")
+            cost.enter(cell)
             if stale is not None:
                 cell.add("stale_hits", stale)
 
@@ -54,6 +101,7 @@ class Books:
         reason: MissReason,
         outcome: Outcome,
         seconds: float,
+        cost: Cost,
         *,
         coalesced: bool = False,
     ) -> None:
@@ -63,6 +111,7 @@ class Books:
             cell.add("misses", reason)
             cell.add("l1_misses", l1_reason)
             cell.observe(REQUEST_BOUNDS, seconds, "request", outcome)
+            cost.enter(cell)
             if coalesced:
                 cell.add("coalesced")
 
@@ -74,6 +123,12 @@ class Books:
             cell.observe(LOAD_BOUNDS, seconds, "load")
             if failure is not None:
                 cell.add("load_failures", failure)
+
+    def spent(self, seconds: float) -> None:
+        """A write, delete or invalidation that a caller waited for."""
+        cell = self._thread.cell
+        with cell.lock:
+            Cost(seconds).enter(cell)
 
     def refresh(self, kind: RefreshKind) -> None:
         """A background refresh that has ended."""

@@ -27,10 +27,14 @@ FlightOutcome: TypeAlias = Literal["l1_hit", "l2_hit", "stale", "load", "abandon
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """How a flight ended: its value, and which tier or load the value came from."""
+    """How a flight ended: its value, and which tier or load the value came from.
+
+    `saved` is how many seconds loading it took once, 0 if unknown.
+    """
 
     outcome: FlightOutcome
     value: object = None
+    saved: float = 0.0
 
 
 ABANDONED = Landing("abandoned")

@@ -30,12 +30,15 @@ class Read:
     refresh: the refresh that this look-up asks for.
     offered, token: the lease token offered to L2, and the one that stands there.
     beside: whether the token is asked for although L2 holds a value.
+    batch: how many look-ups share the time that this one takes.
+    loading: seconds that went into its load, or into waiting for another process's.
+    saved: seconds that loading the answer took once, 0 if unknown.
     """
 
-    __slots__ = ("answer", "background", "beside", "expires_at", "failure", "fence", "found",
-                 "key", "known", "lease_key", "loads", "offered", "reason", "refresh", "spare",
-                 "spare_tier", "stale", "started", "tags", "token", "value",
-                 "wire_key")  # fmt: skip
+    __slots__ = ("answer", "background", "batch", "beside", "expires_at", "failure", "fence",
+                 "found", "key", "known", "lease_key", "loading", "loads", "offered", "reason",
+                 "refresh", "saved", "spare", "spare_tier", "stale", "started", "tags", "token",
+                 "value", "waits_since", "wire_key")  # fmt: skip
 
     def __init__(self, key: str, wire_key: str, lease_key: str, started: float) -> None:
         self.key = key
@@ -60,10 +63,12 @@ class Read:
         self.offered = ""
         self.token: str | None = None
         self.beside = False
+        self.batch = 1
+        self.loading = self.waits_since = self.saved = 0.0
 
-    def answered(self, tier: Tier, value: object) -> None:
-        """`tier` answers with `value`."""
-        self.answer, self.value = tier, value
+    def answered(self, tier: Tier, value: object, saved: float = 0.0) -> None:
+        """`tier` answers with `value`, which took `saved` seconds to load."""
+        self.answer, self.value, self.saved = tier, value, saved
 
     def take_in(self, payload: bytes, serializer: Serializer, server_now: int, now: float) -> None:
         """Decode what L2 holds; raises DecodeError.

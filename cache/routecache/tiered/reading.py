@@ -5,6 +5,7 @@ from typing import Literal
 
 from routecache.errors import DecodeError, LoadTimeoutError, RemoteError
 from routecache.local import Entry
+from routecache.tiered.books import NO_COST, Cost
 from routecache.tiered.flights import Flight, Landing
 from routecache.tiered.operations import Read
 from routecache.tiered.state import CoreState
@@ -41,6 +42,13 @@ class Reading(CoreState):
                 if fenced:
                     read.fence = self._fences.open(key)
         return read
+
+    def begin_reads(self, wanted: Sequence[str]) -> list[Read]:
+        """Open the look-ups of a batch, which share its time."""
+        reads = [self.begin_read(key) for key in wanted]
+        for read in reads:
+            read.batch = len(reads)
+        return reads
 
     def look_again(self, read: Read) -> None:
         """Ask L1 again: another flight may have landed before this one took off."""
@@ -96,7 +104,7 @@ class Reading(CoreState):
                 return False
             read.stale, read.refresh = "refreshing", "stale"
         entry.visited = True
-        read.answered("l1", entry.value)
+        read.answered("l1", entry.value, entry.delta)
         return True
 
     # What L2 says
@@ -176,7 +184,7 @@ class Reading(CoreState):
             and read.spare_tier == "l1"
             and now < spare.expires_at
         ):
-            read.answered("l1", spare.value)  # deaf, and L2 gone too: L1 serves on
+            read.answered("l1", spare.value, spare.delta)  # deaf, and L2 gone too: L1 serves on
             return True
         found = read.found
         if found is None or found.created <= read.known:
@@ -201,7 +209,7 @@ class Reading(CoreState):
                     load_seconds=found.load_us / 1e6,
                     size=len(found.payload),
                 )
-        read.answered("l2", read.value)
+        read.answered("l2", read.value, found.load_us / 1e6)
         return True
 
     def _keep_spare(self, read: Read, now: float) -> bool:
@@ -254,15 +262,16 @@ class Reading(CoreState):
         `outcome` is what a miss ended in: miss, load or error.
         """
         seconds = self.timer() - read.started
+        cost = Cost((seconds - read.loading) / read.batch, read.saved)
         self.forgo(read)
         if read.answer == "l1":
-            self.books.l1_hit(read.stale)
+            self.books.l1_hit(cost, read.stale)
         elif read.answer == "l2":
-            self.books.l2_hit(read.reason, seconds, read.stale)
+            self.books.l2_hit(read.reason, seconds, cost, read.stale)
         else:
             if outcome == "miss" and read.failure is not None:
                 outcome = "error"
-            self.books.miss(read.reason, read.failure or read.reason, outcome, seconds)
+            self.books.miss(read.reason, read.failure or read.reason, outcome, seconds, cost)
             return MISS
         return read.value
 
@@ -281,21 +290,24 @@ class Reading(CoreState):
         self.forgo(read)
         seconds = self.timer() - read.started
         outcome = "error" if landing is None else landing.outcome
+        cost = NO_COST  # the load took the time
+        if landing is not None and read.answer is None and outcome in ("l1_hit", "l2_hit"):
+            cost = Cost(seconds, landing.saved)
         if read.answer == "l1" or outcome == "l1_hit":
-            self.books.l1_hit(read.stale)
+            self.books.l1_hit(cost, read.stale)
         elif read.answer == "l2" or outcome in ("l2_hit", "stale"):
             stale: StaleReason | None = read.stale or ("error" if outcome == "stale" else None)
-            self.books.l2_hit(read.reason, seconds, stale)
+            self.books.l2_hit(read.reason, seconds, cost, stale)
         else:
             reason: MissReason = flight.failure or read.reason
             ended: Outcome = "load" if outcome == "load" else "error"
-            self.books.miss(read.reason, reason, ended, seconds, coalesced=True)
+            self.books.miss(read.reason, reason, ended, seconds, cost, coalesced=True)
 
     def landed(self, read: Read) -> Landing:
         """The landing of a flight whose leader got an answer from a tier."""
         if read.stale == "error":
             return Landing("stale", read.value)
-        return Landing("l1_hit" if read.answer == "l1" else "l2_hit", read.value)
+        return Landing("l1_hit" if read.answer == "l1" else "l2_hit", read.value, read.saved)
 
     def patience(self, read: Read) -> float | None:
         """Seconds for which a caller waits for a load."""
@@ -337,7 +349,7 @@ class Reading(CoreState):
             self.loads_in_flight += 1
         return self.timer()
 
-    def end_load(self, began: float, error: BaseException | None = None) -> float:
+    def end_load(self, read: Read, began: float, error: BaseException | None = None) -> float:
         """A loader returned, or raised `error`; returns the seconds it took."""
         with self.local.lock:
             self.loads_in_flight = max(0, self.loads_in_flight - 1)  # 0 if forked in a loader
@@ -348,6 +360,7 @@ class Reading(CoreState):
         else:
             failure = "error" if isinstance(error, Exception) else "cancelled"
         seconds = self.timer() - began
+        read.loading += seconds
         self.books.load(seconds, failure)
         return seconds
 

@@ -231,6 +231,10 @@ class CoreState:
         else:
             self.books.error("l1", "set", "oversize")
 
+    def spent(self, began: float) -> None:
+        """A caller's write, delete or invalidation, begun at `began`, has ended."""
+        self.books.spent(self.timer() - began)
+
     def close_read(self, read: Read) -> bool:
         """Close the fence of a look-up; whether it still stood. The caller holds L1's lock."""
         if read.fence is None:
@@ -274,21 +278,23 @@ class CoreState:
 
     # News of a key, for those who wait for another process's load
 
-    def news(self, key: str) -> "Future[None]":
+    def news(self, read: Read) -> "Future[None]":
         """A future that ends when the key is written by anybody; give it back to `no_news`."""
         future: Future[None] = Future()
+        read.waits_since = self.timer()
         with self.local.lock:
-            self._news.setdefault(key, []).append(future)
+            self._news.setdefault(read.key, []).append(future)
         return future
 
-    def no_news(self, key: str, future: "Future[None]") -> None:
+    def no_news(self, read: Read, future: "Future[None]") -> None:
         """Nobody waits for `future` any more."""
+        read.loading += self.timer() - read.waits_since
         with self.local.lock:
-            waiting = self._news.get(key, [])
+            waiting = self._news.get(read.key, [])
             if future in waiting:
                 waiting.remove(future)
             if not waiting:
-                self._news.pop(key, None)
+                self._news.pop(read.key, None)
 
     def tell(self, key: str) -> None:
         """Wake those who wait for news of `key`."""
