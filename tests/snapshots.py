@@ -63,4 +63,8 @@ def labels_of(samples: Samples, name: str, label: str) -> set[str]:
 def router() -> list[CacheSnapshot]:
     """The four caches of a router, on which nothing has happened yet."""
     names = ("provider", "model", "fallback")
-    return [*(cache(name) for name in names), cache("tool", None, policy="lru")]
+    blind = frozenset({"blind"})  # what a listener makes possible under the default policy
+    return [
+        *(cache(name, stale_reasons=blind) for name in names),
+        cache("tool", None, policy="lru"),
+    ]

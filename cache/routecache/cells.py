@@ -21,11 +21,12 @@ import threading
 import weakref
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from routecache import forking
+from routecache.exemplars import Exemplar
 
 CounterKey = tuple[str, ...]
 
@@ -41,12 +42,14 @@ class HistogramSnapshot:
 
     `counts[i]` observations fell into bucket `i`, whose inclusive upper bound is `bounds[i]`
     seconds (or bytes); the last count, one more than there are bounds, has no upper bound. The
-    counts are not cumulative. `sum` is the total of the observed values.
+    counts are not cumulative. `sum` is the total of the observed values. `exemplars` has the
+    latest exemplar of a bucket by its index, where there is one.
     """
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
     sum: float
+    exemplars: Mapping[int, Exemplar] = field(default_factory=dict[int, Exemplar], hash=False)
 
     @property
     def count(self) -> int:
@@ -75,27 +78,41 @@ class HistogramSnapshot:
 class Histogram:
     """Bucket counts and a sum, written by one thread under its cell's lock."""
 
-    __slots__ = ("bounds", "counts", "sum")
+    __slots__ = ("bounds", "counts", "exemplars", "sum")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
+        self.exemplars: dict[int, Exemplar] | None = None
 
-    def observe(self, value: float, weight: int = 1) -> None:
+    def observe(self, value: float, weight: int = 1, exemplar: Exemplar | None = None) -> None:
         """Count `value` `weight` times; a value on a bound belongs to that bound's bucket."""
-        self.counts[bisect_left(self.bounds, value)] += weight
+        bucket = bisect_left(self.bounds, value)
+        self.counts[bucket] += weight
         self.sum += value * weight
+        if exemplar is not None:
+            self._keep(bucket, exemplar)
+
+    def _keep(self, bucket: int, exemplar: Exemplar) -> None:
+        if self.exemplars is None:
+            self.exemplars = {}
+        kept = self.exemplars.get(bucket)
+        if kept is None or kept.timestamp <= exemplar.timestamp:
+            self.exemplars[bucket] = exemplar
 
     def merge(self, other: "Histogram") -> None:
         """Add the counts of `other`, which has the same bounds."""
         for i, n in enumerate(other.counts):
             self.counts[i] += n
         self.sum += other.sum
+        for bucket, exemplar in (other.exemplars or {}).items():
+            self._keep(bucket, exemplar)
 
     def freeze(self) -> HistogramSnapshot:
         """An immutable copy."""
-        return HistogramSnapshot(self.bounds, tuple(self.counts), self.sum)
+        exemplars = dict(self.exemplars or {})
+        return HistogramSnapshot(self.bounds, tuple(self.counts), self.sum, exemplars)
 
 
 class Cell:
@@ -119,12 +136,19 @@ class Cell:
         """Add `n` to the counter `key`. The caller holds `lock`."""
         self.counts[key] = self.counts.get(key, 0) + n
 
-    def observe(self, bounds: tuple[float, ...], value: float, *key: str, weight: int = 1) -> None:
+    def observe(
+        self,
+        bounds: tuple[float, ...],
+        value: float,
+        *key: str,
+        weight: int = 1,
+        exemplar: Exemplar | None = None,
+    ) -> None:
         """Observe `value` in the histogram `key`. The caller holds `lock`."""
         histogram = self.histograms.get(key)
         if histogram is None:
             histogram = self.histograms[key] = Histogram(bounds)
-        histogram.observe(value, weight)
+        histogram.observe(value, weight, exemplar)
 
     def sample(
         self, bounds: tuple[float, ...], value: float, *key: str, avoided: float = 0.0

@@ -1,8 +1,8 @@
 """Which caches and endpoints live in this process: what exporters enumerate."""
 
 import weakref
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from routecache.stats import CacheSnapshot, EndpointSnapshot, all_stats
@@ -21,15 +21,28 @@ class Observable(Protocol):
         ...
 
 
+class KnowsHealth(Protocol):
+    """A router's caches, as far as the health of its providers is concerned."""
+
+    def provider_health(self) -> Mapping[str, bool]:
+        """Whether each provider that was reported was last reported healthy."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessSnapshot:
-    """All caches and L2 endpoints of this process at one moment."""
+    """All caches and L2 endpoints of this process at one moment.
+
+    `providers` tells of every provider whose health was reported whether it is healthy.
+    """
 
     caches: tuple[CacheSnapshot, ...]
     endpoints: tuple[EndpointSnapshot, ...]
+    providers: Mapping[str, bool] = field(default_factory=dict[str, bool])
 
 
 _managers: "weakref.WeakValueDictionary[int, Observable]" = weakref.WeakValueDictionary()
+_routers: "weakref.WeakValueDictionary[int, KnowsHealth]" = weakref.WeakValueDictionary()
 _endpoint_sources: list[Callable[[], Iterable[EndpointSnapshot]]] = []
 
 
@@ -41,6 +54,16 @@ def register(manager: Observable) -> None:
 def unregister(manager: Observable) -> None:
     """Take a closed manager off the list; its counters stay."""
     _managers.pop(id(manager), None)
+
+
+def register_health(router: KnowsHealth) -> None:
+    """Ask `router` for the health of its providers for as long as it lives."""
+    _routers[id(router)] = router
+
+
+def unregister_health(router: KnowsHealth) -> None:
+    """Ask a closed router no more."""
+    _routers.pop(id(router), None)
 
 
 def register_endpoints(source: Callable[[], Iterable[EndpointSnapshot]]) -> None:
@@ -68,7 +91,12 @@ def snapshot() -> ProcessSnapshot:
         if manager.name in found:  # else it was made a moment ago
             found[manager.name] = manager.describe(found[manager.name])
     endpoints = tuple(e for source in _endpoint_sources for e in source())
-    return ProcessSnapshot(tuple(found.values()), endpoints)
+    providers: dict[str, bool] = {}
+    for ref in _routers.valuerefs():
+        if (router := ref()) is not None:
+            for provider, healthy in router.provider_health().items():
+                providers[provider] = healthy and providers.get(provider, True)
+    return ProcessSnapshot(tuple(found.values()), endpoints, providers)
 
 
 def add_gauges(

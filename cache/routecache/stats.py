@@ -14,16 +14,17 @@ from types import MappingProxyType
 
 from routecache import forking
 from routecache.cells import Cell, Cells, CounterKey, HistogramSnapshot
+from routecache.exemplars import exemplar_of
 
 # Upper bounds in seconds; each SLO threshold is one of them.
 L1_HIT_BOUNDS = (1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 1e-5, 1e-4, 1e-3)
 REQUEST_BOUNDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0)
 L2_BOUNDS = (5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.5)
-LOAD_BOUNDS = (1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+LOAD_BOUNDS = (1e-3, 5e-3, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 # The longest is just below the ten seconds after which a heartbeat is lost.
 LAG_BOUNDS = (1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 2.5, 9.5)
 # Bytes.
-SIZE_BOUNDS = tuple(float(4**n) for n in range(3, 11))  # 64 B to 1 MiB
+SIZE_BOUNDS = (256.0, 1024.0, 4096.0, 65536.0, 1048576.0)
 
 
 def empty(bounds: tuple[float, ...]) -> HistogramSnapshot:
@@ -194,9 +195,10 @@ class EndpointStats:
 
     def observe(self, operation: str, seconds: float) -> None:
         """Record one attempt of `operation`, failed or not."""
+        exemplar = exemplar_of(seconds)
         cell = self.cells.local.cell
         with cell.lock:
-            cell.observe(L2_BOUNDS, seconds, "l2", operation)
+            cell.observe(L2_BOUNDS, seconds, "l2", operation, exemplar=exemplar)
 
     def waited(self, seconds: float) -> None:
         """Record that a call waited `seconds` for a connection."""

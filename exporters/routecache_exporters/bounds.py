@@ -6,7 +6,8 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from routecache import forking
-from routecache_exporters.catalog import METRICS, OTHER, Metric
+from routecache_exporters.catalog import METRICS
+from routecache_exporters.metric import OTHER, Metric
 
 DEFAULT_LIMIT: Final = 16
 

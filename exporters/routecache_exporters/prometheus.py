@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client.core import (
     REGISTRY,
@@ -30,8 +30,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
+from routecache import exemplars
 from routecache import registry as caches
 from routecache.cells import HistogramSnapshot
 from routecache.errors import ConfigurationError
@@ -39,9 +41,11 @@ from routecache.registry import ProcessSnapshot
 from routecache.typing import Timer
 from routecache_exporters.bounds import DEFAULT_LIMIT, LabelBounds
 from routecache_exporters.build import build_info
-from routecache_exporters.catalog import METRICS, Metric
-from routecache_exporters.rows import Value, cache_rows, endpoint_rows
+from routecache_exporters.catalog import METRICS
+from routecache_exporters.metric import Metric
+from routecache_exporters.rows import Value, cache_rows, endpoint_rows, provider_rows
 from routecache_exporters.scrape import Scrape
+from routecache_exporters.tracing import trace_labels
 
 DEFAULT_MAX_CACHES: Final = 64
 
@@ -72,7 +76,9 @@ class RoutecacheCollector(Collector):
         self.max_caches = max_caches
         self._snapshot = snapshot
         self._timer = timer
-        self._bounds = LabelBounds({"cache": max_caches, "l2": DEFAULT_LIMIT})
+        self._bounds = LabelBounds(
+            {"cache": max_caches, "l2": DEFAULT_LIMIT, "provider": DEFAULT_LIMIT}
+        )
         self._build = build_info()
         self._failures: Mapping[str, str] = {}
 
@@ -89,6 +95,7 @@ class RoutecacheCollector(Collector):
         with scrape.part("caches"):
             for name, group in scrape.group("cache", snapshot.caches, lambda cache: cache.name):
                 scrape.add("caches", (row for cache in group for row in cache_rows(cache, name)))
+            scrape.add("caches", provider_rows(snapshot.providers))
         with scrape.part("endpoints"):
             for alias, same in scrape.group("l2", snapshot.endpoints, lambda l2: l2.alias):
                 scrape.add("endpoints", (row for l2 in same for row in endpoint_rows(l2, alias)))
@@ -114,6 +121,9 @@ def register(
 ) -> RoutecacheCollector:
     """Add routecache's metrics to `registry`, once; further calls return the same collector.
 
+    From then on observations off the hit path that are made under a sampled OpenTelemetry span
+    are remembered as exemplars, see `tracing.py`.
+
     registry: by default prometheus_client's global one, which a program's own /metrics serves.
     max_caches: see `RoutecacheCollector`; 64 unless said.
 
@@ -134,6 +144,8 @@ def register(
             if known is None:
                 raise
         _collectors[registry] = collector
+        if not exemplars.has_source():  # the program's own has precedence
+            exemplars.set_exemplar_source(trace_labels)
         return collector
 
 
@@ -144,9 +156,7 @@ def _family(metric: Metric, column: Mapping[tuple[str, ...], Value]) -> Family:
         )
         for labels, value in column.items():
             assert isinstance(value, HistogramSnapshot)
-            cumulative = accumulate(value.counts)
-            buckets = list(zip(_bucket_labels(value.bounds), cumulative, strict=True))
-            histogram.add_metric(labels, buckets, value.sum)
+            histogram.add_metric(labels, _buckets(value), value.sum)
         return histogram
     if metric.type == "info":
         info = InfoMetricFamily(
@@ -161,6 +171,21 @@ def _family(metric: Metric, column: Mapping[tuple[str, ...], Value]) -> Family:
         assert not isinstance(value, HistogramSnapshot)
         family.add_metric(labels, value)
     return family
+
+
+def _buckets(value: HistogramSnapshot) -> list[Any]:
+    """Name and cumulative count of each bucket, with its exemplar as a third item if it has one."""
+    buckets = zip(_bucket_labels(value.bounds), accumulate(value.counts), strict=True)
+    if not value.exemplars:
+        return list(buckets)
+    found = value.exemplars
+    return [
+        (*bucket, _exemplar(found[i])) if i in found else bucket for i, bucket in enumerate(buckets)
+    ]
+
+
+def _exemplar(exemplar: exemplars.Exemplar) -> Exemplar:
+    return Exemplar(dict(exemplar.labels), exemplar.value, exemplar.timestamp)
 
 
 @lru_cache(maxsize=32)

@@ -9,13 +9,19 @@ from routecache.cells import HistogramSnapshot
 from routecache.typing import Timer
 from routecache_exporters import catalog
 from routecache_exporters.bounds import LabelBounds, LabelFilter
-from routecache_exporters.catalog import METRICS, Metric
+from routecache_exporters.catalog import METRICS
+from routecache_exporters.metric import Aggregation, Metric
 from routecache_exporters.rows import Row, Value
 
 Columns: TypeAlias = Mapping[Metric, Mapping[tuple[str, ...], Value]]
 """For every metric of the catalogue, its values by label values."""
 
 _Item = TypeVar("_Item")
+_TOGETHER: Final[Mapping[Aggregation, Callable[[float, float], float]]] = {
+    "sum": add,
+    "max": max,
+    "min": min,
+}
 _SNAPSHOT: Final = "snapshot"
 
 
@@ -92,7 +98,12 @@ class Scrape:
 def _merge(metric: Metric, one: Value, other: Value) -> Value:
     if isinstance(one, HistogramSnapshot) and isinstance(other, HistogramSnapshot):
         counts = tuple(map(add, one.counts, other.counts))
-        return HistogramSnapshot(one.bounds, counts, one.sum + other.sum)
+        exemplars = dict(one.exemplars)
+        for bucket, exemplar in other.exemplars.items():
+            kept = exemplars.get(bucket)
+            if kept is None or kept.timestamp < exemplar.timestamp:
+                exemplars[bucket] = exemplar
+        return HistogramSnapshot(one.bounds, counts, one.sum + other.sum, exemplars)
     assert not isinstance(one, HistogramSnapshot)
     assert not isinstance(other, HistogramSnapshot)
-    return max(one, other) if metric.aggregation == "max" else one + other
+    return _TOGETHER[metric.aggregation](one, other)

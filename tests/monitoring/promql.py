@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from routecache_exporters import catalog
+from routecache_exporters.metric import Metric
 
 TARGET_LABELS = {"cluster", "namespace", "job", "instance"}
 # Of the Redis exporter; test_redis_exporter.py asks it whether it has them.
@@ -133,7 +134,7 @@ def _wrong_values(name: str, label: str, operator: str, value: str) -> Iterator[
         yield f"{name}: {label} is never {wrong}"
 
 
-def _metric(series: str) -> catalog.Metric | None:
+def _metric(series: str) -> Metric | None:
     """The metric that has series of this name; only a histogram's end in bucket, sum or count."""
     family = re.sub("_(bucket|sum|count)$", "", series)
     metric = catalog.BY_NAME.get(family)

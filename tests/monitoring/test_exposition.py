@@ -23,7 +23,13 @@ from routecache.stats import (
     EndpointSnapshot,
     EndpointStats,
 )
-from routecache.typing import ERROR_KINDS, L1_MISS_REASONS, MISS_REASONS
+from routecache.typing import (
+    ERROR_KINDS,
+    L1_MISS_REASONS,
+    MISS_REASONS,
+    REFRESH_KINDS,
+    STALE_REASONS,
+)
 from routecache_exporters import RoutecacheCollector
 from routecache_exporters.catalog import METRICS, OPERATIONS
 
@@ -92,12 +98,15 @@ def populated() -> tuple[CollectorRegistry, dict[str, Counter[str]]]:
             l1_entries=50,
             l1_max_entries=50,
             policy="sieve",
+            stale_reasons=frozenset(STALE_REASONS),
+            refresh_kinds=frozenset(REFRESH_KINDS),
             serializer='custom "json"\\\n',
         )
         for name, stats in every.items()
     )
     registry = CollectorRegistry()
-    registry.register(RoutecacheCollector(lambda: ProcessSnapshot(caches, (endpoint,))))
+    providers = {"openai": True, "anthropic": False}
+    registry.register(RoutecacheCollector(lambda: ProcessSnapshot(caches, (endpoint,), providers)))
     tally: dict[str, Counter[str]] = {name: Counter() for name in CACHES}
     for name, end in tallies:
         tally[name][end] += 1

@@ -85,7 +85,7 @@ def test_a_snapshot_that_fails_costs_its_numbers_but_not_the_scrape() -> None:
         {"misses": {"cold": "many"}},
         {"serializer": 7},
         {"serializer": "\ud800"},
-        {"value_size": HistogramSnapshot((1.0,), (0, 0), 0.0)},
+        {"value_size": HistogramSnapshot((1.0,), (1, 0), 0.5)},
         {"value_size": 5},
         {"l1_hits": HistogramSnapshot((), (0,), 0.0)},
     ],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-from routecache import forking
+from routecache import forking, registry
 from routecache.errors import KeyTypeError
 from routecache.keys import check_key, digest
 from routecache.manager import BaseCacheManager
@@ -76,6 +76,7 @@ class RoutingCache:
         self._lock = forking.RenewedLock()
         self._health: dict[str, HealthReport] = {}
         self._hooks: list[InvalidationHook] = []
+        registry.register_health(self)
 
     def _manager(self, name: str, maxsize: int, ttl: float) -> BaseCacheManager:
         return BaseCacheManager(
@@ -185,6 +186,11 @@ class RoutingCache:
             if len(self._health) > _MAX_PROVIDERS:
                 del self._health[next(iter(self._health))]
 
+    def provider_health(self) -> dict[str, bool]:
+        """Whether each provider that was reported was last reported healthy; for exporters."""
+        with self._lock:
+            return {provider: report.healthy for provider, report in self._health.items()}
+
     def add_invalidation_hook(self, hook: InvalidationHook) -> None:
         """Have `hook(invalidation)` called after every invalidation, in the invalidating thread.
 
@@ -237,6 +243,7 @@ class RoutingCache:
 
     def close(self) -> None:
         """Close all four caches; entries in Redis stay."""
+        registry.unregister_health(self)
         for cache in self._caches():
             cache.close()
 

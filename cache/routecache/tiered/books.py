@@ -24,6 +24,7 @@ nothing. What happens in the background, and `clear`, nobody waits for on a requ
 from typing import NamedTuple
 
 from routecache.cells import Cell
+from routecache.exemplars import exemplar_of
 from routecache.stats import (
     L1_HIT_BOUNDS,
     LOAD_BOUNDS,
@@ -86,11 +87,13 @@ class Books:
         stale: StaleReason | None = None,
     ) -> None:
         """A look-up that L2 answered."""
+        outcome = "stale" if stale else "l2_hit"
+        exemplar = exemplar_of(seconds)  # before the lock, because its source is not ours
         cell = self._thread.cell
         with cell.lock:
             cell.add("l2_hits")
             cell.add("l1_misses", l1_reason)
-            cell.observe(REQUEST_BOUNDS, seconds, "request", "stale" if stale else "l2_hit")
+            cell.observe(REQUEST_BOUNDS, seconds, "request", outcome, exemplar=exemplar)
             cost.enter(cell)
             if stale is not None:
                 cell.add("stale_hits", stale)
@@ -106,21 +109,23 @@ class Books:
         coalesced: bool = False,
     ) -> None:
         """A look-up that no tier answered; `outcome` is load, miss or error."""
+        exemplar = exemplar_of(seconds)
         cell = self._thread.cell
         with cell.lock:
             cell.add("misses", reason)
             cell.add("l1_misses", l1_reason)
-            cell.observe(REQUEST_BOUNDS, seconds, "request", outcome)
+            cell.observe(REQUEST_BOUNDS, seconds, "request", outcome, exemplar=exemplar)
             cost.enter(cell)
             if coalesced:
                 cell.add("coalesced")
 
     def load(self, seconds: float, failure: str | None = None) -> None:
         """A loader that ran, and why it failed if it did."""
+        exemplar = exemplar_of(seconds)
         cell = self._thread.cell
         with cell.lock:
             cell.add("loads")
-            cell.observe(LOAD_BOUNDS, seconds, "load")
+            cell.observe(LOAD_BOUNDS, seconds, "load", exemplar=exemplar)
             if failure is not None:
                 cell.add("load_failures", failure)
 
