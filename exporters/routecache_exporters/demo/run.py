@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TextIO
 
+from prometheus_client import disable_created_metrics
+
 from routecache import RoutingCache, RoutingSettings, snapshot
 from routecache_exporters.demo.embedded import EmbeddedRedis, configured_url
 from routecache_exporters.demo.processes import Processes, StartError
@@ -122,6 +124,8 @@ class _Demo:
         )
 
     def _serve_metrics(self, port: int) -> None:
+        # Here nobody else's metrics are concerned.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         server = start_http_server(addr=self._options.addr, port=port)
         self._parts.callback(server.close)
         everywhere = self._options.addr in (EVERYWHERE, "::")

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from prometheus_client import disable_created_metrics
+
 from routecache import RoutingCache, RoutingSettings, snapshot
 from routecache_exporters.http import start_http_server
 from routecache_exporters.ports import LOOPBACK, choose_port, port_number
@@ -147,6 +149,8 @@ def _metrics(args: argparse.Namespace) -> Iterator[None]:
     port, note = choose_port(args.metrics_port, 9464, "--metrics-port")
     if note:
         print(note, file=sys.stderr)
+    # Here nobody else's metrics are concerned.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     server = start_http_server(addr=LOOPBACK, port=port)
     try:
         print(f"metrics: {server.url.rstrip('/')}/metrics", file=sys.stderr)
