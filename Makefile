@@ -7,7 +7,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check format bench dashboards requirements wheel clean
+.PHONY: help demo test coverage check format bench dashboards metrics-doc requirements wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,7 @@ check: $(VENV)/.dev ## lint, types, layers, generated files
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m dashboards.build --check
+	$(BIN)/python -m dashboards.reference --check
 
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix-only -q .
@@ -53,8 +54,12 @@ format: $(VENV)/.dev ## format the code
 bench: $(VENV)/.dev ## measure against peers, in interleaved runs (about 3 minutes)
 	@for b in bench/bench_*.py; do $(BIN)/python -m bench.$$(basename $$b .py) || exit 1; done
 
-dashboards: $(VENV)/.dev ## regenerate dashboards/json from dashboards/*.py
+dashboards: $(VENV)/.dev ## regenerate dashboards/json and docs/metrics.md from dashboards/*.py
 	$(BIN)/python -m dashboards.build
+	$(BIN)/python -m dashboards.reference
+
+metrics-doc: $(VENV)/.dev ## regenerate docs/metrics.md from the catalogue, dashboards and rules
+	$(BIN)/python -m dashboards.reference
 
 # Pins keep their extras: an older pip looks for `coverage[toml]` beside a pin of `coverage` and refuses
 # the newer release that it finds.

@@ -8,20 +8,17 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from routecache.cells import HistogramSnapshot
 from routecache.registry import ProcessSnapshot
 from routecache.stats import (
-    L2_BOUNDS,
     LOAD_BOUNDS,
     REQUEST_BOUNDS,
-    SIZE_BOUNDS,
     CacheStats,
     EndpointStats,
     stats_for,
 )
 from routecache.typing import L1_MISS_REASONS, MISS_REASONS
 from routecache_exporters import RoutecacheCollector
-from routecache_exporters.catalog import METRICS, OPERATIONS
+from routecache_exporters.catalog import METRICS
 from tests.snapshots import Samples, cache, endpoint, labels_of, router, scrape, source, value
 
 
@@ -80,30 +77,6 @@ def test_what_was_counted_stays_when_the_manager_is_gone() -> None:
         gone.items()
     )
     assert not labels_of(gone, "entries", "cache") | labels_of(gone, "ttl_seconds", "cache")
-
-
-def test_a_router_with_four_caches_stays_within_its_series_budget() -> None:
-    """362 series from the start; all that a working one does, and two providers, add 199."""
-    idle = sum(
-        len(f.samples) for f in RoutecacheCollector(source(router(), [endpoint()])).collect()
-    )
-    assert idle == 362
-
-    def used(bounds: tuple[float, ...]) -> HistogramSnapshot:
-        return HistogramSnapshot(bounds, (1, *(0,) * len(bounds)), 1e-5)
-
-    filled: dict[str, Any] = {
-        "loads": 1,
-        "load_duration": used(LOAD_BOUNDS),
-        "request_duration": {"load": used(REQUEST_BOUNDS)},
-        "value_size": used(SIZE_BOUNDS),
-    }
-    busy = [replace(snapshot, **filled) for snapshot in router()]
-    operations = [endpoint(operation_duration={name: used(L2_BOUNDS) for name in OPERATIONS[:5]})]
-    assert set(OPERATIONS[:5]) == {"get", "set", "delete", "clear", "tags"}
-    snapshot = ProcessSnapshot(tuple(busy), tuple(operations), {"openai": True, "anthropic": True})
-    working = sum(len(f.samples) for f in RoutecacheCollector(lambda: snapshot).collect())
-    assert working == 561
 
 
 def test_numbers_of_a_snapshot_arrive_under_their_labels() -> None:
