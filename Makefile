@@ -67,8 +67,8 @@ COMPILE := $(BIN)/pip-compile -q --generate-hashes --no-strip-extras --allow-uns
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --upgrade
 requirements: $(VENV)/.dev ## pin anew what requirements/*.txt hold
 	$(COMPILE) --extra cli -o requirements/runtime.txt pyproject.toml
-	$(COMPILE) --extra cli --extra embedded -o requirements/demo.txt pyproject.toml requirements/build.in
-	$(COMPILE) --extra cli --extra embedded -o requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
+	$(COMPILE) --extra cli --extra embedded --extra web -o requirements/demo.txt pyproject.toml requirements/build.in
+	$(COMPILE) --extra cli --extra embedded --extra web -o requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
 
 wheel: $(VENV)/.dev ## build dist/*.whl
 	@$(BIN)/python -m build --no-isolation --wheel --outdir dist .

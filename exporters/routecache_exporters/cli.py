@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from routecache.errors import ConfigurationError
 from routecache_exporters.demo import command as demo
+from routecache_exporters.exporter import command as exporter
 from routecache_exporters.inspecting import command as inspecting
 from routecache_exporters.redis_stats import command as redis_stats
 from routecache_exporters.replay import command as replay
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_command(commands)
     inspecting.add_commands(commands)
     redis_stats.add_command(commands)
+    exporter.add_command(commands)
     return parser
 
 

@@ -7,7 +7,6 @@ from argparse import ArgumentTypeError
 from routecache_exporters.usage import UsageError
 
 LOOPBACK = "127.0.0.1"
-EVERYWHERE = "0.0.0.0"  # noqa: S104 (only ever used when the user asks for it)
 
 
 def choose_port(

@@ -60,7 +60,12 @@ def log(tmp_path: Path) -> Path:
         (["demo", "--seconds", "0"], "'0' is not a number of seconds above 0"),
         (["demo", "--seconds", "20", "--outage"], "--seconds of at least 90"),
         (["demo", "--port", "{taken}"], "is taken: give another with --port"),
-        (["demo", "--web.listen-address", "9464"], "is not ADDR:PORT"),
+        (["demo", "--web.listen-address", "9464"], "'9464' is no address to listen on"),
+        (["demo", "--web.config.file", "x.yml"], "--web.config.file needs --router-only"),
+        (["demo", "--web.listen-address", "unix:///x.sock"], "cannot scrape a Unix socket"),
+        (["exporter", "--web.listen-address", "127.0.0.1:{taken}"], "is taken; stop what listens"),
+        (["exporter", "--web.config.file", "/no/such.yml"], "cannot read /no/such.yml: No such"),
+        (["replay", "{log}", "--metrics-port", "1", "--web.listen-address", ":1"], "not allowed"),
         (["demo", "--write-sample", "/no/such/directory/x.csv"], "cannot write"),
     ],
 )
@@ -162,7 +167,7 @@ def test_arguments_are_not_abbreviated(log: Path) -> None:
     assert cli.main(["replay", str(log), "--lim", "1"]) == 2
 
 
-@pytest.mark.parametrize("command", [[], ["replay"], ["demo"]])
+@pytest.mark.parametrize("command", [[], ["replay"], ["demo"], ["exporter"]])
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([*command, "--help"])

@@ -12,8 +12,11 @@ from prometheus_client import CollectorRegistry
 
 from routecache_exporters.http import Site, start_http_server
 from routecache_exporters.web.connections import PARTING_SECONDS, Parting
+from routecache_exporters.web.listen import TCPAddress
 from routecache_exporters.web.server import HEAD_SECONDS, MAX_CONNECTIONS, serve
 from tests.helpers import eventually
+
+LOOPBACK = [TCPAddress("127.0.0.1", 0)]
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def test_a_slow_client_is_hung_up_on(registry: CollectorRegistry) -> None:
     """A head that is not complete within its time ends the exchange, however it trickles in."""
     timer = ManualTimer()
     with (
-        serve(Site(registry), "127.0.0.1", 0, timeout=10, timer=timer) as server,
+        serve(Site(registry), LOOPBACK, timeout=10, timer=timer) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=5) as client,
     ):
         client.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
@@ -75,7 +78,7 @@ def test_an_answer_may_take_longer_than_a_head(registry: CollectorRegistry) -> N
         return may_end.wait(10)
 
     with (
-        serve(Site(registry, ready=ready), "127.0.0.1", 0, timeout=10, timer=timer) as server,
+        serve(Site(registry, ready=ready), LOOPBACK, timeout=10, timer=timer) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=5) as slow,
     ):
         slow.sendall(b"GET /-/ready HTTP/1.0\r\n\r\n")
@@ -153,7 +156,7 @@ def test_a_body_that_never_comes_holds_no_slot(registry: CollectorRegistry, head
     """The client has its answer and the connection's end at once, and others have its slot."""
     request = b"POST /metrics HTTP/1.1\r\n" + header + b"\r\n\r\n"
     with (
-        serve(Site(registry), "127.0.0.1", 0, timeout=10, timer=ManualTimer()) as server,
+        serve(Site(registry), LOOPBACK, timeout=10, timer=ManualTimer()) as server,
         clients(server.port, request) as bodiless,
     ):
         for each in bodiless:

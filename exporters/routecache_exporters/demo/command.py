@@ -7,8 +7,9 @@ from pathlib import Path
 
 from routecache_exporters.demo.run import Options, run_demo
 from routecache_exporters.demo.sample import write_sample
-from routecache_exporters.ports import EVERYWHERE, LOOPBACK, port_number
+from routecache_exporters.ports import port_number
 from routecache_exporters.usage import Commands, UsageError
+from routecache_exporters.weboptions import CONFIG_FLAG, add_config_option, add_listen_option
 
 MIN_OUTAGE_SECONDS = 90.0
 """A shorter run has no room for an outage, its alert and the alert's end."""
@@ -40,13 +41,8 @@ def add_command(commands: Commands) -> None:
     address.add_argument(
         "--port", type=port_number, help="serve /metrics on this port (default 9464, 0: a free one)"
     )
-    address.add_argument(
-        "--web.listen-address",
-        dest="listen",
-        type=_address,
-        metavar="ADDR:PORT",
-        help="serve /metrics there instead of on loopback",
-    )
+    add_listen_option(address)
+    add_config_option(parser)
     parser.add_argument(
         "--prometheus-port", type=port_number, metavar="PORT", help="default 9090, 0: a free one"
     )
@@ -71,14 +67,19 @@ def run(args: argparse.Namespace) -> int:
             f"--outage needs --seconds of at least {MIN_OUTAGE_SECONDS:g}: the alert has to fire "
             f"and to resolve"
         )
-    addr, port = args.listen or (LOOPBACK, args.port)
+    if args.web_config is not None and not args.router_only:
+        raise UsageError(
+            f"{CONFIG_FLAG} needs --router-only: the demo's own Prometheus scrapes without TLS "
+            "and without a password"
+        )
     return run_demo(
         Options(
             seconds=args.seconds,
             outage=args.outage,
             router_only=args.router_only,
-            addr=addr,
-            port=port,
+            listen=args.listen,
+            web_config=args.web_config,
+            port=args.port,
             prometheus_port=args.prometheus_port,
             alertmanager_port=args.alertmanager_port,
         ),
@@ -103,10 +104,3 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return seconds
-
-
-def _address(text: str) -> tuple[str, int]:
-    addr, colon, port = text.rpartition(":")
-    if not colon:
-        raise argparse.ArgumentTypeError(f"{text!r} is not ADDR:PORT, like 0.0.0.0:9464")
-    return addr.strip("[]") or EVERYWHERE, port_number(port)

@@ -3,11 +3,11 @@
 import os
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TextIO
-
-from prometheus_client import disable_created_metrics
 
 from routecache import RoutingCache, RoutingSettings, snapshot
 from routecache_exporters.demo.embedded import EmbeddedRedis, configured_url
@@ -19,11 +19,12 @@ from routecache_exporters.demo.uptime import process_uptime
 from routecache_exporters.demo.view import View, logged_to, make_view, summary
 from routecache_exporters.demo.watch import UP, RedisWatch, pinger
 from routecache_exporters.demo.webhook import Inbox
-from routecache_exporters.http import start_http_server
-from routecache_exporters.ports import EVERYWHERE, LOOPBACK, choose_port
+from routecache_exporters.http import DEFAULT_PORT
+from routecache_exporters.ports import LOOPBACK, choose_port
 from routecache_exporters.replay.report import without_credentials
 from routecache_exporters.signals import stop_on_signals
 from routecache_exporters.usage import UsageError
+from routecache_exporters.weboptions import LISTEN_FLAG, metrics_at, start_server
 
 TICK = 0.25
 """Seconds between two looks at the state."""
@@ -41,7 +42,8 @@ class Options:
     seconds: float | None
     outage: bool
     router_only: bool
-    addr: str
+    listen: Sequence[str] | None
+    web_config: Path | None
     port: int | None
     prometheus_port: int | None
     alertmanager_port: int | None
@@ -71,6 +73,7 @@ class _Demo:
         self._stop = stop
         self._parts = parts
         self._urls: dict[str, str] = {}
+        self._router_address = ""
         self._outage = Outage()
         self._monitoring: Monitoring | None = None
         self._inbox: Inbox | None = None
@@ -80,7 +83,15 @@ class _Demo:
                 "--outage stops Redis, and REDIS_URL names one that the demo did not start: "
                 "unset REDIS_URL"
             )
-        metrics_port, note = choose_port(options.port, 9464, "--port", options.addr)
+        listen, note = options.listen, None
+        if listen is None:
+            port, note = choose_port(options.port, DEFAULT_PORT, "--port")
+            listen = [f"{LOOPBACK}:{port}"]
+        elif not options.router_only and all(text.startswith("unix:") for text in listen):
+            raise UsageError(
+                f"the demo's Prometheus cannot scrape a Unix socket: give {LISTEN_FLAG} once more "
+                "with host:port, or --router-only"
+            )
         self._view: View = make_view(stream)
         parts.callback(self._view.close)
         parts.enter_context(logged_to(self._view))
@@ -95,7 +106,7 @@ class _Demo:
         cache = parts.enter_context(RoutingCache(settings=settings))
         self._watch = parts.enter_context(RedisWatch(pinger(settings.redis_url)))
         self._view.say(self._about_redis(url))
-        self._serve_metrics(metrics_port)
+        self._serve_metrics(listen)
         self._router = Router(cache)
         parts.callback(self._router.close)
 
@@ -123,17 +134,17 @@ class _Demo:
             f"Redis as soon as it answers."
         )
 
-    def _serve_metrics(self, port: int) -> None:
-        # Here nobody else's metrics are concerned.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        server = start_http_server(addr=self._options.addr, port=port)
+    def _serve_metrics(self, listen: Sequence[str]) -> None:
+        server = start_server(listen, self._options.web_config)
         self._parts.callback(server.close)
-        everywhere = self._options.addr in (EVERYWHERE, "::")
-        self._router_address = f"{LOOPBACK if everywhere else self._options.addr}:{server.port}"
-        url = f"http://{self._router_address}/metrics"
-        if is_ready(url):
-            self._view.say(f"metrics: {url} served {process_uptime():.2f} s after the start")
-        self._urls["metrics"] = url
+        for url in server.urls:
+            served = ""
+            if not url.startswith("unix:") and not self._router_address:
+                self._router_address = url.partition("://")[2]
+                self._urls["metrics"] = metrics_at(url)
+                if self._options.web_config is None and is_ready(metrics_at(url)):
+                    served = f" served {process_uptime():.2f} s after the start"
+            self._view.say(f"metrics: {metrics_at(url)}{served}")
 
     def run(self) -> int:
         """Replay until the end, show it, sum it up."""

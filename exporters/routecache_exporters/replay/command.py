@@ -8,10 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from prometheus_client import disable_created_metrics
-
 from routecache import RoutingCache, RoutingSettings, snapshot
-from routecache_exporters.http import start_http_server
 from routecache_exporters.ports import LOOPBACK, choose_port, port_number
 from routecache_exporters.replay.context import parse_context
 from routecache_exporters.replay.logs import Log
@@ -22,6 +19,12 @@ from routecache_exporters.replay.runner import Replayer
 from routecache_exporters.replay.table import print_report
 from routecache_exporters.signals import Stop, stop_on_signals
 from routecache_exporters.usage import Commands, UsageError, require
+from routecache_exporters.weboptions import (
+    add_config_option,
+    add_listen_option,
+    metrics_at,
+    start_server,
+)
 
 _DESCRIPTION = """\
 Stream a request log through a RoutingCache and print what the caches did. FILE is CSV with a
@@ -75,7 +78,9 @@ def add_command(commands: Commands) -> None:
         metavar="PORT",
         help="serve /metrics there on loopback while it runs; 0 is a free port (default 9464)",
     )
+    add_listen_option(metrics)
     metrics.add_argument("--no-metrics", action="store_true", help="serve no /metrics")
+    add_config_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
 
 
@@ -146,17 +151,16 @@ def _metrics(args: argparse.Namespace) -> Iterator[None]:
     if args.no_metrics:
         yield
         return
-    port, note = choose_port(args.metrics_port, 9464, "--metrics-port")
-    if note:
-        print(note, file=sys.stderr)
-    # Here nobody else's metrics are concerned.
-    disable_created_metrics()  # type: ignore[no-untyped-call]
-    server = start_http_server(addr=LOOPBACK, port=port)
-    try:
-        print(f"metrics: {server.url.rstrip('/')}/metrics", file=sys.stderr)
+    listen = args.listen
+    if listen is None:
+        port, note = choose_port(args.metrics_port, 9464, "--metrics-port")
+        if note:
+            print(note, file=sys.stderr)
+        listen = [f"{LOOPBACK}:{port}"]
+    with start_server(listen, args.web_config) as server:
+        for url in server.urls:
+            print(f"metrics: {metrics_at(url)}", file=sys.stderr)
         yield
-    finally:
-        server.close()
 
 
 @contextmanager

@@ -61,6 +61,24 @@ def asgi_app(site: Site) -> ASGIApplication:
     return app
 
 
+def beside_asgi(app: ASGIApplication, exporter: ASGIApplication, path: str) -> ASGIApplication:
+    """Both as one application: `exporter` at `path` and below, `app` everywhere else.
+
+    The lifespan and web sockets are `app`'s.
+    """
+
+    async def both(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            mount, asked = _split(scope)
+            if asked == path or asked.startswith(path + "/"):
+                inside = {**scope, "root_path": mount + path, "path": mount + asked}
+                await exporter(inside, receive, send)
+                return
+        await app(scope, receive, send)
+
+    return both
+
+
 async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         event = (await receive())["type"]

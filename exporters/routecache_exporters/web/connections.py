@@ -55,6 +55,10 @@ class Connections:
             self._open[sock] = _Exchange(now + self._head, now + self._whole)
             return True
 
+    def __contains__(self, sock: object) -> bool:
+        with self._lock:
+            return sock in self._open
+
     def answering(self, sock: socket.socket, *, unread: bool) -> bool:
         """The head of the request came; False if `sock` was hung up on meanwhile.
 

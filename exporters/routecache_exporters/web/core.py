@@ -89,9 +89,9 @@ class Site:
         """
         page = self._pages.get(path)
         if page is None:
-            response = _text(HTTPStatus.NOT_FOUND, "Not found.\n")
+            response = plain_text(HTTPStatus.NOT_FOUND, "Not found.\n")
         elif method not in ("GET", "HEAD"):
-            response = _text(
+            response = plain_text(
                 HTTPStatus.METHOD_NOT_ALLOWED, f"Use one of {_ALLOW}.\n", ("Allow", _ALLOW)
             )
         else:
@@ -101,7 +101,7 @@ class Site:
                 # Its text may quote what must not be seen; the type tells where to look.
                 name = type(error).__name__
                 _log.warning("%s failed with %s", path, name)
-                response = _text(HTTPStatus.INTERNAL_SERVER_ERROR, f"Failed with {name}.\n")
+                response = plain_text(HTTPStatus.INTERNAL_SERVER_ERROR, f"Failed with {name}.\n")
         if method == "HEAD":
             return Response(response.status, response.headers, b"")
         return response
@@ -132,7 +132,7 @@ class Site:
         )
 
     def _healthy(self, _headers: Mapping[str, str], _query: str, _prefix: str) -> Response:
-        return _text(HTTPStatus.OK, "Healthy.\n")
+        return plain_text(HTTPStatus.OK, "Healthy.\n")
 
     def _readiness(self, _headers: Mapping[str, str], _query: str, _prefix: str) -> Response:
         ready = True
@@ -143,8 +143,8 @@ class Site:
                 _log.warning("the ready check raised %s", type(error).__name__)
                 ready = False
         if ready:
-            return _text(HTTPStatus.OK, "Ready.\n")
-        return _text(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready.\n")
+            return plain_text(HTTPStatus.OK, "Ready.\n")
+        return plain_text(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready.\n")
 
 
 def fold_headers(raw: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -164,7 +164,8 @@ def _link_prefix(path: str, mount: str) -> str:
     return mount.rstrip("/").rpartition("/")[2] + "/"
 
 
-def _text(status: HTTPStatus, text: str, *extra: tuple[str, str]) -> Response:
+def plain_text(status: HTTPStatus, text: str, *extra: tuple[str, str]) -> Response:
+    """An answer of one line or two for people."""
     return _response(status, _PLAIN, text.encode(), *extra)
 
 

@@ -1,42 +1,46 @@
 """A small HTTP server for programs that have none: the standard library's, one thread per request.
 
 It speaks HTTP/1.0 and closes after each answer, which costs a scrape well under a millisecond and
-keeps every connection short. A client has `HEAD_SECONDS` for the head of its request and `timeout`
-seconds for the whole exchange, however it spreads them, and there are never more than
-`MAX_CONNECTIONS` at once (`connections.py`), so nobody can pile up threads by being slow, nor
-shut others out by being idle.
+keeps every connection short. A client has `HEAD_SECONDS` for the head of its request, the TLS
+handshake included, and `timeout` seconds for the whole exchange, however it spreads them, and there
+are never more than `MAX_CONNECTIONS` at once (`connections.py`), so nobody can pile up threads by
+being slow, nor shut others out by being idle. Handshakes run in the connection's own thread; the
+loop that accepts never reads.
 """
 
 import contextlib
-import errno
 import logging
 import re
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler
-from socketserver import TCPServer, ThreadingMixIn
+from pathlib import Path
+from socketserver import BaseRequestHandler, BaseServer, ThreadingMixIn
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import unquote
 
 from routecache import forking
-from routecache.errors import CacheError, ConfigurationError
+from routecache.errors import ConfigurationError
 from routecache.typing import Timer
 from routecache_exporters.web.connections import Connections, Parting
 from routecache_exporters.web.core import Site, fold_headers
+from routecache_exporters.web.listen import Address, Listener, listen
+from routecache_exporters.web.security import Policy, Security
+from routecache_exporters.web.tls_connection import spoken
 
 MAX_CONNECTIONS: Final = 32
-"""Slots. Two Prometheus servers, an agent and a few people need a quarter of them at worst, and
-32 threads that wait cost a program next to nothing."""
+"""Slots, over all addresses. Two Prometheus servers, an agent and a few people need a quarter of
+them at worst, and 32 threads that wait cost a program next to nothing."""
 
 HEAD_SECONDS: Final = 2.5
 """For the head of a request. It fits one packet, and a client sends it as soon as it is connected;
 TCP sends a lost packet again after 0.2 to 1 s, so that even two losses in a row are forgiven."""
 
-_REACHED_AT: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # bound elsewhere
+_MAX_REFUSALS: Final = 8  # clients who are told over TLS that all slots are taken
 _POLL: Final = 0.1  # seconds between looks at deadlines and at whether to stop
 
 _ABSOLUTE: Final = re.compile("https?://[^/?#]*", re.IGNORECASE)
@@ -49,14 +53,33 @@ _BUSY: Final = (
 _log = logging.getLogger("routecache.exporters")
 
 
-class ListenError(CacheError, OSError):
-    """The exporter cannot listen on the given address; the message says why and what to do."""
+class _Shared:
+    """What the listeners of one exporter have in common."""
+
+    def __init__(self, site: Site, security: Security | None, timeout: float, timer: Timer) -> None:
+        self.site = site
+        self.security = security
+        self.timeout = timeout
+        self.connections = Connections(MAX_CONNECTIONS, HEAD_SECONDS, timeout, timer)
+        # Over TLS even a refusal takes a handshake and so a thread, of which there are few.
+        self.refusals = Connections(_MAX_REFUSALS, HEAD_SECONDS, HEAD_SECONDS, timer)
+        self.parting = Parting(timer)
+        self.tls = security is not None and bool(security.tls)
+
+    def policy(self) -> Policy:
+        return Policy() if self.security is None else self.security.current()
 
 
 class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1  # headers and body leave together
     error_content_type = "text/plain; charset=utf-8"
     error_message_format = "%(code)d\n"  # without the default's echo of the request
+
+    def __init__(self, sock: Any, server: "_Server", raw: Any, policy: Policy) -> None:
+        self._raw = raw  # the accepted socket; `sock` may be TLS over it
+        self._shared = server.shared
+        self._policy = policy
+        super().__init__(sock, ("", 0), server)
 
     def __getattr__(self, name: str) -> Callable[[], None]:
         # http.server looks for do_<METHOD>; which methods there are is the site's decision.
@@ -65,13 +88,16 @@ class _Handler(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def _answer(self) -> None:
-        assert isinstance(self.server, _Server)
         headers = fold_headers(self.headers.items())
         has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        if not self.server.connections.answering(self.connection, unread=has_body):
+        if not self._shared.connections.answering(self._raw, unread=has_body):
             return
         path, query = _split(self.path)
-        response = self.server.site.respond(self.command, path, headers, query)
+        security, site = self._shared.security, self._shared.site
+        if security is None:
+            response = site.respond(self.command, path, headers, query)
+        else:
+            response = security.respond(self._policy, site, self.command, path, headers, query)
         self.send_response(response.status)
         for name, value in response.headers:
             self.send_header(name, value)
@@ -80,8 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         # The base's own refusals, of heads that are too long or make no sense; more may come.
-        assert isinstance(self.server, _Server)
-        if self.server.connections.answering(self.connection, unread=True):
+        if self._shared.connections.answering(self._raw, unread=True):
             super().send_error(code, message, explain)
 
     def version_string(self) -> str:
@@ -91,46 +116,71 @@ class _Handler(BaseHTTPRequestHandler):
         """An access log of scrapes tells nobody anything."""
 
 
-class _Server(ThreadingMixIn, TCPServer):
-    daemon_threads = True
-    # Elsewhere the option would let two processes share the port.
-    allow_reuse_address = sys.platform != "win32"
-    request_queue_size = MAX_CONNECTIONS
+class _Server(ThreadingMixIn, BaseServer):
+    """One listener; the books are shared."""
 
-    def __init__(
-        self, family: int, address: tuple[Any, ...], site: Site, timeout: float, timer: Timer
-    ) -> None:
-        self.address_family = family
-        self.site = site
-        self.connections = Connections(MAX_CONNECTIONS, HEAD_SECONDS, timeout, timer)
-        self._timeout = timeout
-        self._parting = Parting(timer)
-        super().__init__(address, _Handler)
+    daemon_threads = True
+
+    def __init__(self, listener: Listener, shared: _Shared) -> None:
+        self.shared = shared
+        self._listener = listener
+        # `finish_request` makes the handler, which needs more than the base hands on.
+        super().__init__((listener.host, listener.port), BaseRequestHandler)
+
+    def fileno(self) -> int:
+        return self._listener.sock.fileno()
+
+    def get_request(self) -> tuple[Any, Any]:
+        return self._listener.sock.accept()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        request.settimeout(self._timeout)  # for what is still open when the server is closed
-        if self.connections.admit(request):
+        shared = self.shared
+        request.settimeout(shared.timeout)  # for what is still open when the server is closed
+        if shared.connections.admit(request) or (shared.tls and shared.refusals.admit(request)):
             super().process_request(request, client_address)
-        else:
+            return
+        if not shared.tls:
             with contextlib.suppress(OSError):
                 request.send(_BUSY)  # a new socket's buffer has room for it
-            self._parting.add(request)
+        shared.parting.add(request)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        policy = self.shared.policy()
+        if policy.context is None:
+            _Handler(request, self, request, policy)
+            return
+        with spoken(request, policy, self.shared.timeout) as tls:
+            refused = request in self.shared.refusals
+            if refused and tls is not None:
+                tls.sendall(_BUSY)
+            if refused or tls is None:
+                # The client may be sending, and has an alert or an answer to read.
+                books = self.shared.refusals if refused else self.shared.connections
+                books.answering(request, unread=True)
+            else:
+                _Handler(tls, self, request, policy)
 
     def shutdown_request(self, request: Any) -> None:
-        if self.connections.leave(request):
-            self._parting.add(request)
-        else:
-            super().shutdown_request(request)
+        unread = self.shared.connections.leave(request)
+        if self.shared.refusals.leave(request) or unread:
+            self.shared.parting.add(request)
+            return
+        with contextlib.suppress(OSError):
+            request.shutdown(socket.SHUT_WR)
+        request.close()
 
     def service_actions(self) -> None:
         # Runs between requests.
-        self.connections.hang_up_late()
-        self._parting.look()
+        self.shared.connections.hang_up_late()
+        self.shared.refusals.hang_up_late()
+        self.shared.parting.look()
 
     def server_close(self) -> None:
-        super().server_close()
-        self._parting.close()
-        self.connections.stop_reading()
+        self._listener.close()
+
+    def let_go(self) -> None:
+        """Close this process's copy of a listener that another one serves."""
+        self._listener.sock.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         # Clients that go away are no news; a full traceback on stderr for each would be noise.
@@ -152,22 +202,29 @@ class ExporterServer:
     """A running exporter. Close it, or use it as a context manager; also safe to leave running.
 
     addr: the address it listens on. port: the port, also if 0 was asked for. url: where this
-    machine reaches it, without a slash at the end.
+    machine reaches it, without a slash at the end. With several addresses these are the first's,
+    and `urls` has them all; for a Unix socket `addr` is its path, `port` 0, and the URL
+    `unix:///path`.
 
     Safe for threads. A forked child does not serve: its copy of the socket is closed.
     """
 
-    def __init__(self, server: _Server) -> None:
-        self.addr = str(server.server_address[0])
-        self.port = int(server.server_address[1])
-        host = _REACHED_AT.get(self.addr, self.addr)
-        self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
-        self._server = server
+    def __init__(self, listeners: Sequence[Listener], shared: _Shared) -> None:
+        self.addr, self.port = listeners[0].host, listeners[0].port
+        scheme = "https" if shared.tls else "http"
+        self.urls = tuple(listener.url(scheme) for listener in listeners)
+        self.url = self.urls[0]
+        self._shared = shared
+        self._servers = [_Server(listener, shared) for listener in listeners]
         self._closed = False
-        self._thread = threading.Thread(
-            target=server.serve_forever, args=(_POLL,), name="routecache-exporter", daemon=True
-        )
-        self._thread.start()
+        self._threads = [
+            threading.Thread(
+                target=server.serve_forever, args=(_POLL,), name="routecache-exporter", daemon=True
+            )
+            for server in self._servers
+        ]
+        for thread in self._threads:
+            thread.start()
         forking.reset_in_child(self)
 
     def close(self) -> None:
@@ -175,14 +232,19 @@ class ExporterServer:
         if self._closed:
             return
         self._closed = True
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        for server, thread in zip(self._servers, self._threads, strict=True):
+            server.shutdown()
+            thread.join()
+            server.server_close()
+        self._shared.parting.close()
+        self._shared.connections.stop_reading()
+        self._shared.refusals.stop_reading()
 
     def reset_after_fork(self) -> None:
         """Let go of the parent's socket; the thread that served it does not exist here."""
         self._closed = True
-        self._server.socket.close()
+        for server in self._servers:
+            server.let_go()
 
     def __enter__(self) -> Self:
         return self
@@ -197,49 +259,38 @@ class ExporterServer:
 
 
 def serve(
-    site: Site, addr: str, port: int, *, timeout: float, timer: Timer = time.monotonic
+    site: Site,
+    addresses: Sequence[Address],
+    *,
+    timeout: float,
+    timer: Timer = time.monotonic,
+    config_file: Path | None = None,
 ) -> ExporterServer:
-    """Serve `site` in a daemon thread.
+    """Serve `site` in daemon threads, one for each of `addresses`.
 
-    addr: an IPv4 or IPv6 address or a host name. port: 0 picks a free one.
     timeout: seconds that one exchange may take in all, sending the answer included.
+    config_file: a web configuration file, for TLS, users and the rest; read anew as it changes.
 
-    Raises ConfigurationError if `port` or `timeout` is no number or out of range, and ListenError,
-    an OSError, if the address cannot be listened on.
+    Raises ConfigurationError if `timeout` is no number or out of range or the file cannot be used,
+    and ListenError, an OSError, if an address cannot be listened on.
     """
-    _check(port, timeout)
+    _check(timeout)
+    security = None if config_file is None else Security(config_file, timer)
+    listeners: list[Listener] = []
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            addr, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        return ExporterServer(_Server(family, address, site, timeout, timer))
-    except OSError as error:
-        raise ListenError(error.errno, _advice(error, addr, port)) from error
+        for address in addresses:
+            listeners.append(listen(address, MAX_CONNECTIONS))  # noqa: PERF401  # closed on error
+        return ExporterServer(listeners, _Shared(site, security, timeout, timer))
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
 
 
-def _check(port: object, timeout: object) -> None:
-    # A bool is an int to Python: port=True would ask for port 1.
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
-        raise ConfigurationError(
-            f"port={port!r}: give a whole number from 0 (picks a free port) to 65535"
-        )
+def _check(timeout: object) -> None:
     if (
         isinstance(timeout, bool)
         or not isinstance(timeout, (int, float))
         or not 0 < timeout <= threading.TIMEOUT_MAX
     ):
         raise ConfigurationError(f"timeout={timeout!r}: give a number of seconds above 0")
-
-
-def _advice(error: OSError, addr: str, port: int) -> str:
-    where = f"cannot serve metrics on {addr} port {port}"
-    if isinstance(error, socket.gaierror):
-        return f"{where}: there is no address {addr!r}; give an IP address or a known host name"
-    if error.errno == errno.EADDRINUSE:
-        advice = "stop what listens there or give another port (0 picks a free one)"
-        return f"{where}: port {port} is taken; {advice}"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"{where}: this machine does not have the address {addr}; 127.0.0.1 always works"
-    if error.errno == errno.EACCES:
-        return f"{where}: not permitted; give a port above 1023"
-    return f"{where}: {error.strerror}"

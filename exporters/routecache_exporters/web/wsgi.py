@@ -27,3 +27,17 @@ def wsgi_app(site: Site) -> WSGIApplication:
         return [response.body]
 
     return app
+
+
+def beside_wsgi(app: WSGIApplication, exporter: WSGIApplication, path: str) -> WSGIApplication:
+    """Both as one application: `exporter` at `path` and below, `app` everywhere else."""
+
+    def both(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        asked = environ.get("PATH_INFO", "")
+        if asked != path and not asked.startswith(path + "/"):
+            return app(environ, start_response)
+        mount = environ.get("SCRIPT_NAME", "") + path
+        inside = {**environ, "SCRIPT_NAME": mount, "PATH_INFO": asked[len(path) :]}
+        return exporter(inside, start_response)
+
+    return both

@@ -1,0 +1,1 @@
+"""`routecache exporter`: /metrics in a process of its own."""
