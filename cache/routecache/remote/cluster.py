@@ -7,12 +7,13 @@ asked first: one that was cut off holds an old map. A node lives for as long as 
 and has its own connections, circuit and clock, so that a dead primary costs its own keys only.
 """
 
+import concurrent.futures
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from routecache import forking
 from routecache.errors import RemoteError
@@ -28,6 +29,9 @@ _ASK_TIMEOUT = 0.3  # seconds for one node to tell the map
 # Seconds in which a node that the map does not name is kept: a slot is on its way to it.
 _GUEST = 10.0
 
+Learning: TypeAlias = concurrent.futures.Future[RemoteError | None]
+"""The outcome of learning the map, once it is there: the failure if that failed."""
+
 
 class Cluster(Node):
     """The primaries of a cluster. Safe for threads; a forked child learns the map anew.
@@ -42,14 +46,13 @@ class Cluster(Node):
         forking.reset_in_child(self)
 
     def _start(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._nodes: dict[Address, Node] = {}
         self._primaries: tuple[Node, ...] = ()
         self._guests: dict[Address, float] = {}
         self._slots: list[Node | None] = []
         self._tellers: tuple[Address, ...] = self.target.nodes
-        self._refreshing = False
-        self._refreshes = 0
+        self._learning: Learning | None = None
         self._learning_since = float("inf")
         self._next_refresh = float("-inf")
         self._failure = RemoteError("connection")
@@ -71,7 +74,7 @@ class Cluster(Node):
 
     def node_at(self, address: Address) -> Node:
         """The node to which another one has redirected."""
-        with self._changed:
+        with self._lock:
             node = self._nodes.get(address)
             if node is None:
                 node = self._nodes[address] = self._new_node(address)
@@ -93,41 +96,47 @@ class Cluster(Node):
         With a `deadline` (monotonic seconds) waits for the outcome and returns the failure, if it
         failed or is not known by then.
         """
-        started = time.monotonic()
-        with self._changed:
-            waits_for = self._refreshes + 1
-            if not self._refreshing:
-                if self._over or sys.is_finalizing():
-                    return RemoteError("connection")
-                if started < self._next_refresh:
-                    return None if self._slots else RemoteError(self._failure.kind)
-            starts, self._refreshing = not self._refreshing, True
-            if starts:
-                self._next_refresh = started + _REFRESH_EVERY
-        if starts and not self._start_thread():
-            return RemoteError("pool")
+        learning = self.learn()
         if deadline is None:
             return None
-        with self._changed:
-            while self._refreshes < waits_for:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return blame(-left, deadline - self._learning_since, crowded=True)
-                self._changed.wait(left)
-            return None if self._slots else RemoteError(self._failure.kind)
+        try:
+            return learning.result(max(deadline - time.monotonic(), 0))
+        except TimeoutError:
+            return self.late(deadline)
 
-    def _start_thread(self) -> bool:
+    def learn(self) -> Learning:
+        """Have the map learnt anew, unless that was done a moment ago. Waits for nothing."""
+        started = time.monotonic()
+        learning = Learning()
+        learning.set_running_or_notify_cancel()  # nobody who waits for it can cancel it
+        with self._lock:
+            if self._learning is not None:
+                return self._learning
+            if self._over or sys.is_finalizing():
+                learning.set_result(RemoteError("connection"))
+            elif started < self._next_refresh:
+                learning.set_result(None if self._slots else RemoteError(self._failure.kind))
+            else:
+                self._learning = learning
+                self._next_refresh = started + _REFRESH_EVERY
+        if not learning.done():
+            self._start_thread()
+        return learning
+
+    def late(self, deadline: float) -> RemoteError:
+        """Why there was no map at `deadline`, which has passed."""
+        return blame(time.monotonic() - deadline, deadline - self._learning_since, crowded=True)
+
+    def _start_thread(self) -> None:
         thread = threading.Thread(target=self._learn, name="routecache-slots", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # no more threads, or the interpreter is ending
             self._learnt(None, RemoteError("pool"))
-            return False
-        return True
 
     def _learn(self) -> None:
         ranges, failure = None, RemoteError("connection")
-        with self._changed:
+        with self._lock:
             self._learning_since = time.monotonic()
             first, *rest = self._tellers
             self._tellers = (*rest, first)
@@ -140,7 +149,7 @@ class Cluster(Node):
                 break
         self._learnt(ranges, failure)
 
-    def _check_role(self, connection: Any) -> None:
+    def _ask_role(self, connection: Any) -> None:
         """Replicas know the map too."""
 
     def _ask(self, address: Address) -> Any:
@@ -161,15 +170,16 @@ class Cluster(Node):
         self, ranges: "list[tuple[int, int, list[Address]]] | None", failure: RemoteError
     ) -> None:
         gone: Iterable[Node] = ()
-        with self._changed:
+        with self._lock:
             if ranges:
                 gone = self._adopt(ranges)
             else:
                 self._failure = failure
+            outcome = None if self._slots else RemoteError(self._failure.kind)
             self._learning_since = float("inf")
-            self._refreshing = False
-            self._refreshes += 1
-            self._changed.notify_all()
+            learning, self._learning = self._learning, None
+        if learning is not None:
+            learning.set_result(outcome)
         for node in gone:
             node.close()
 
@@ -207,9 +217,13 @@ class Cluster(Node):
             what=f"one primary of L2 {self.alias}",
         )
 
+    def has(self, node: Node) -> bool:
+        """Whether `node` is one of those that the map names, or to which a slot is on its way."""
+        return node in list(self._nodes.values())
+
     def close(self) -> None:
         """Close the connections to all nodes."""
-        with self._changed:
+        with self._lock:
             self._over = True
             nodes, self._nodes, self._slots, self._primaries = self._nodes, {}, [], ()
         for node in nodes.values():
@@ -218,15 +232,16 @@ class Cluster(Node):
 
     def snapshot(self) -> EndpointSnapshot:
         """The gauges, summed over the nodes, and the latencies of the whole."""
-        parts = [node.pool for node in list(self._nodes.values())]
-        counts = [pool.counts() for pool in parts]
+        nodes = list(self._nodes.values())
+        counts = [node.connections() for node in nodes]
         return EndpointSnapshot(
             alias=self.alias,
             circuit=self.circuit,
             operation_duration=self.stats.operation_duration(),
             connections_in_use=sum(in_use for in_use, _ in counts),
             connections_idle=sum(idle for _, idle in counts),
-            max_connections=sum(p.max_connections for p in parts) or self.pool.max_connections,
+            max_connections=sum(node.pool.max_connections for node in nodes)
+            or self.pool.max_connections,
             connection_wait=self.stats.connection_wait(),
             circuits=Counter(node.breaker.state for node in self.nodes),
             circuit_transitions=self.stats.circuit_transitions(),

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -28,6 +28,18 @@ _DEMOTED_EVERY = 0.1
 
 # By alias, so that no counter falls when the last manager of an endpoint goes and another comes.
 _stats: dict[str, EndpointStats] = {}
+
+
+class Companion(Protocol):
+    """Connections to a node beside those of its pool: the asyncio ones. Safe for threads."""
+
+    def drop_all(self) -> None:
+        """As `Pool.drop_all`; if the node is closed, also those that are still in the making."""
+        ...
+
+    def counts(self) -> tuple[int, int]:
+        """How many are in use and how many are idle."""
+        ...
 
 
 class Node:
@@ -79,6 +91,8 @@ class Node:
         if address is not None:
             self._kwargs |= {"host": address[0], "port": address[1]}
         self.pool = Pool(self._make, target.max_connections, CONNECT_TIMEOUT, self.stats)
+        self.companion: Companion | None = None
+        self.closed = False
 
     def _log(self, state: str) -> None:
         if state == "open":
@@ -100,22 +114,29 @@ class Node:
         else:
             connection.on_connect()
         if self.locate is not None:
-            self._check_role(connection)
+            self._ask_role(connection)
         sent = time.monotonic()
         connection.send_command("TIME")
         self.clock.told(sent, time.monotonic(), connection.read_response())
 
-    def _check_role(self, connection: Any) -> None:
+    def _ask_role(self, connection: Any) -> None:
         connection.send_command("ROLE")
         try:
-            role = connection.read_response()[0]
+            role = connection.read_response()
         except redis.ResponseError:
             return  # not for this user to ask
-        if role != b"master":
-            raise NotPrimaryError
+        require_primary(role)
 
     def answered(self, replies: Sequence[Any]) -> None:
         """Tell the breaker of a round trip whose replies were all read, errors among them."""
+        failure = self.failure_among(replies)
+        if failure is None:
+            self.breaker.succeeded()
+        else:
+            self._fail(failure)
+
+    def failure_among(self, replies: Sequence[Any]) -> RemoteError | None:
+        """The first reply that counts against the server, for `failed`; None if there is none."""
         for reply in replies:
             if isinstance(reply, RemoteError):
                 if isinstance(reply, NotPrimaryError):
@@ -123,19 +144,18 @@ class Node:
                 if reply.kind not in ANSWERED or (
                     self.locate is not None and isinstance(reply, NotPrimaryError)
                 ):
-                    self._fail(reply)
-                    return
-        self.breaker.succeeded()
+                    return reply
+        return None
 
     def failed(self, error: Exception) -> RemoteError:
         """Tell the breaker of a call that failed; returns the error as the core knows it."""
         failure = translate(error)
         if failure.kind == "pool":
             self.breaker.abandoned()  # this process asks too much at once; the server may be well
-        elif failure.kind in ANSWERED and failure.kind != "readonly":
-            self.breaker.succeeded()
-        else:
+        elif is_failure(failure):
             self._fail(failure)
+        else:
+            self.breaker.succeeded()
         return failure
 
     def _fail(self, failure: RemoteError) -> None:
@@ -146,7 +166,7 @@ class Node:
         if was != "open" and self.breaker.state == "open":
             # What is left would be found dead one time-out after the other, one at each probe;
             # and wherever the server is now, a new connection finds it.
-            self.pool.drop_all()
+            self._drop_all()
 
     def _demoted(self) -> None:
         # A failover that left the connections open. Rate-limited, because a program may be
@@ -154,15 +174,31 @@ class Node:
         now = time.monotonic()
         if now - self._demoted_at >= _DEMOTED_EVERY:
             self._demoted_at = now
-            self.pool.drop_all()
+            self._drop_all()
+
+    def _drop_all(self) -> None:
+        self.pool.drop_all()
+        if self.companion is not None:
+            self.companion.drop_all()
 
     def close(self) -> None:
-        """Close all connections; those in use when they are given back."""
+        """Close all connections, those in use when they are given back, and make no more."""
+        self.closed = True
         self.pool.close()
+        if self.companion is not None:
+            self.companion.drop_all()
+
+    def connections(self) -> tuple[int, int]:
+        """How many connections are in use and how many are idle, the asyncio ones among them."""
+        in_use, idle = self.pool.counts()
+        if self.companion is not None:
+            busy, at_rest = self.companion.counts()
+            return in_use + busy, idle + at_rest
+        return in_use, idle
 
     def snapshot(self) -> EndpointSnapshot:
         """The endpoint's gauges and latencies."""
-        in_use, idle = self.pool.counts()
+        in_use, idle = self.connections()
         return EndpointSnapshot(
             alias=self.alias,
             circuit=self.breaker.state,
@@ -174,3 +210,14 @@ class Node:
             circuit_transitions=self.stats.circuit_transitions(),
             circuit_failures=self.stats.circuit_failures(),
         )
+
+
+def is_failure(error: RemoteError) -> bool:
+    """Whether a call that ended with `error` counts against the server."""
+    return error.kind == "readonly" or (error.kind != "pool" and error.kind not in ANSWERED)
+
+
+def require_primary(role: Sequence[Any]) -> None:
+    """Raise NotPrimaryError unless `role`, the reply to ROLE, is a primary's."""
+    if role[0] != b"master":
+        raise NotPrimaryError
