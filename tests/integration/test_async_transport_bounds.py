@@ -83,7 +83,7 @@ def test_the_queue_of_cancelled_calls_stays_bounded(shared_redis: RedisServer) -
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
                 task.cancel()
-                calls = next(iter(server.transport._links._links.values()))._calls
+                calls = next(iter(server.transport.links._links.values()))._calls
                 longest = max(longest, len(calls._queue) + len(calls._pending))
             assert longest <= 3 * 20
 

@@ -145,14 +145,14 @@ def test_who_asks_more_than_comes_back_in_time_blames_himself(proxy: Proxy, serv
 
     async def main() -> None:
         await server.connect()
-        link = server.transport._links.here()
+        link = server.transport.links.here()
         proxy.mode = "drip"
         asked = (server.ask(("GET", f"key{i}"), within=0.3) for i in range(500))
         seen = [kinds(replies) for replies in await asyncio.gather(*asked)]
         assert seen[0] == {""}
         assert seen[-1] == {"pool"}
         assert server.told.outcomes["failed"] == 0
-        assert server.transport._links.here() is link
+        assert server.transport.links.here() is link
 
     asyncio.run(main())
 

@@ -52,7 +52,7 @@ def test_loops_that_follow_each_other_leave_nothing(server: World, sync: "redis.
     for _ in range(20):
         asyncio.run(read(server))
     come_to(0, sync)
-    assert server.transport._links._links == {}
+    assert server.transport.links._links == {}
 
 
 def test_a_loop_closed_with_the_connection_open_closes_it(
@@ -91,7 +91,7 @@ def test_a_loop_closed_with_calls_under_way_or_while_connecting(
             with contextlib.suppress(asyncio.CancelledError):
                 loop.run_until_complete(task)
             loop.close()
-            assert server.transport._links._links == {}
+            assert server.transport.links._links == {}
             proxy.mode = "pass"
         asyncio.run(server.connect())
 
@@ -161,7 +161,7 @@ def test_closing_ends_the_connections_of_all_loops(
         come_to(3, sync)
         if how == "aclose":
             await server.transport.aclose()
-            assert server.transport._links._links.get(asyncio.get_running_loop()) is None
+            assert server.transport.links._links.get(asyncio.get_running_loop()) is None
         else:
             server.transport.close()
             await asyncio.sleep(0)
@@ -211,13 +211,13 @@ def test_a_forked_child_has_links_of_its_own_and_leaves_its_parents_alone(
     loop = asyncio.new_event_loop()
     loop.run_until_complete(read(server))
     come_to(1, sync)
-    link = id(next(iter(server.transport._links._links.values())))
+    link = id(next(iter(server.transport.links._links.values())))
 
     def work() -> None:
         assert server.transport.connections() == (0, 0)
         asyncio.run(read(server))
         loop.close()  # the parent's: this must not end the parent's connection
-        assert server.transport._links._links == {}
+        assert server.transport.links._links == {}
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             gc.collect()
@@ -227,6 +227,6 @@ def test_a_forked_child_has_links_of_its_own_and_leaves_its_parents_alone(
     for _ in range(3):
         assert in_child(work) == 0
     loop.run_until_complete(read(server))
-    assert id(next(iter(server.transport._links._links.values()))) == link
+    assert id(next(iter(server.transport.links._links.values()))) == link
     come_to(1, sync)
     loop.close()

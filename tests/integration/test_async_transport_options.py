@@ -43,16 +43,6 @@ def test_options_that_need_a_sync_connection_are_refused(shared_redis: RedisServ
         endpoints.release(endpoint)
 
 
-def test_an_endpoint_that_sentinel_locates_is_refused_rather_than_sought_on_localhost(
-    shared_redis: RedisServer,
-) -> None:
-    endpoint = endpoints.acquire(shared_redis.url, None)
-    endpoint.locate = lambda: ("127.0.0.1", 1)
-    with pytest.raises(ConfigurationError, match="Sentinel"):
-        AsyncServerTransport(endpoint)
-    endpoints.release(endpoint)
-
-
 def test_a_client_gives_its_address_password_and_database(redis_server: RedisServer) -> None:
     path = redis_server.url.removeprefix("unix://")
     with redis.Redis(unix_socket_path=path) as admin:

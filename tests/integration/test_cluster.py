@@ -147,7 +147,7 @@ def test_a_silent_primary_costs_its_own_keys_only(
             for key, reply in zip(keys, replies, strict=True):
                 if key in own:
                     assert isinstance(reply, RemoteError)
-                    assert reply.kind in {"timeout", "circuit"}
+                    assert reply.kind in {"timeout", "circuit", "pool"}  # the last one when busy
                 else:
                     assert reply == key
         print("ms per batch beside a silent primary:", [round(t * 1000, 1) for t in took])

@@ -1,19 +1,30 @@
-"""One contract for all transports: one Redis, one Valkey, Sentinel's primary, a cluster."""
+"""One contract for all transports: one Redis, one Valkey, Sentinel's primary, a cluster.
 
+The asyncio transports are asked as the sync ones are, from a thread, over an event loop that runs
+in another one.
+"""
+
+import asyncio
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
 
 import pytest
 
 from routecache.errors import RemoteError
 from routecache.remote import endpoint as endpoints
 from routecache.remote.endpoint import Endpoint
-from routecache.remote.topology import primaries_of, transport_for
-from routecache.remote.transport import Transport
+from routecache.remote.topology import async_transport_for, primaries_of, transport_for
+from routecache.remote.transport import AsyncTransport, Command, Transport
+from routecache.stats import EndpointSnapshot
+from routecache.typing import Operation
 from tests.helpers import eventually
 from tests.topologies import Cluster, One, Topology, Valkey, WithSentinel
 
 pytestmark = pytest.mark.needs("redis-server", "redis-cli")
+
+T = TypeVar("T")
 
 KINDS: tuple[type[Topology], ...] = (One, Valkey, WithSentinel, Cluster)
 
@@ -35,9 +46,64 @@ def endpoint(topology: Topology) -> Iterator[Endpoint]:
     assert transport_for(endpoint).snapshot().connections_idle == 0
 
 
-@pytest.fixture
-def transport(endpoint: Endpoint) -> Transport:
-    return transport_for(endpoint)
+class Awaited:
+    """An asyncio transport as a sync one; the clock and the circuit are those that they share."""
+
+    def __init__(
+        self, transport: AsyncTransport, sync: Transport, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._transport, self._sync, self._loop = transport, sync, loop
+        self.alias = sync.alias
+        self.earliest, self.latest = sync.earliest, sync.latest
+        self.clock_at_least = sync.clock_at_least
+
+    @property
+    def available(self) -> bool:
+        return self._sync.available
+
+    @property
+    def clock_known(self) -> bool:
+        return self._sync.clock_known
+
+    def execute(
+        self, operation: Operation, deadline: float, commands: Sequence[Command]
+    ) -> list[Any]:
+        return self._wait(self._transport.execute(operation, deadline, commands))
+
+    def execute_everywhere(
+        self, operation: Operation, deadline: float, command: Command
+    ) -> list[Any]:
+        return self._wait(self._transport.execute_everywhere(operation, deadline, command))
+
+    def scan_targets(self) -> Sequence["Awaited"]:
+        targets = self._transport.scan_targets()
+        return [Awaited(target, self._sync, self._loop) for target in targets]
+
+    def snapshot(self) -> EndpointSnapshot:
+        return self._sync.snapshot()
+
+    def close(self) -> None:
+        self._wait(self._transport.aclose())
+
+    def _wait(self, call: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result(30)
+
+
+@pytest.fixture(params=["sync", "asyncio"])
+def transport(endpoint: Endpoint, request: pytest.FixtureRequest) -> Iterator[Transport]:
+    sync = transport_for(endpoint)
+    if request.param == "sync":
+        yield sync
+        return
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    awaited = Awaited(async_transport_for(endpoint), sync, loop)
+    yield awaited
+    awaited.close()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
 
 
 def soon(seconds: float = 1.0) -> float:

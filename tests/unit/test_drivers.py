@@ -16,6 +16,8 @@ NAMES = {
     "AsyncRemote": "Remote",
     "AsyncioRemote": "SyncRemote",
     "AsyncTransport": "Transport",
+    "AsyncClusterTransport": "ClusterTransport",
+    "AsyncServerTransport": "ServerTransport",
 }
 
 
@@ -83,6 +85,13 @@ def test_the_remotes_send_the_same_commands() -> None:
             awaited[name].replace("self._clock.", "self.transport.").replace("self._sync.", "self.")
             == sync[name]
         )
+
+
+def test_the_cluster_transports_take_the_same_steps() -> None:
+    sync = methods(ROOT / "remote/cluster_transport.py", "ClusterTransport")
+    awaited = methods(ROOT / "remote/aio_cluster.py", "AsyncClusterTransport")
+    for name in ("execute", "execute_everywhere"):
+        assert awaited[name] == sync[name]
 
 
 def test_a_change_in_one_driver_is_noticed(tmp_path: Path) -> None:

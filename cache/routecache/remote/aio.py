@@ -6,13 +6,11 @@ from typing import Any
 
 from routecache.errors import RemoteError
 from routecache.remote import commands
-from routecache.remote.aio_server import AsyncServerTransport
-from routecache.remote.aio_threads import ThreadedTransport
 from routecache.remote.announcing import Announcing
 from routecache.remote.commands import SCAN_COUNT, SCAN_STEP_TIMEOUT, Request
 from routecache.remote.endpoint import Endpoint
 from routecache.remote.scripts import in_full
-from routecache.remote.topology import moves
+from routecache.remote.topology import async_transport_for
 from routecache.remote.transport import AsyncTransport, Transport
 from routecache.typing import Leased, LeaseWanted, Seen, Sink, WireItem
 
@@ -27,9 +25,7 @@ class AsyncioRemote:
     def __init__(self, sync: Announcing, clock: Transport, endpoint: Endpoint) -> None:
         self._sync = sync
         self._clock = clock
-        self.transport: AsyncTransport = (
-            ThreadedTransport(clock) if moves(endpoint) else AsyncServerTransport(endpoint)
-        )
+        self.transport: AsyncTransport = async_transport_for(endpoint)
 
     @property
     def alias(self) -> str:

@@ -54,6 +54,10 @@ class Call:
         self.written = 0.0
         self.answers = 0
 
+    def waited(self) -> float:
+        """Seconds between the question and its writing, or until now if it was never written."""
+        return (self.written or time.monotonic()) - self.asked
+
 
 class Calls:
     """Two queues, the second of at most `limit` calls. For the thread of one event loop."""

@@ -1,8 +1,10 @@
-"""redis-py's asyncio connections, set up as an endpoint's sync ones are."""
+"""redis-py's asyncio connections, set up as a node's sync ones are."""
 
+import asyncio
 import contextlib
 import inspect
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -16,9 +18,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from routecache.errors import ConfigurationError
-from routecache.remote.endpoint import CONNECT_TIMEOUT, Endpoint
+from routecache.remote.aio_waiting import in_thread
+from routecache.remote.node import CONNECT_TIMEOUT, Node, require_primary
+from routecache.remote.target import Address
 
-# The first that the endpoint's class derives from.
+# The first that the node's class derives from.
 _ASYNCIO: tuple[tuple[type, type], ...] = (
     (redis.SSLConnection, SSLConnection),
     (redis.UnixDomainSocketConnection, UnixDomainSocketConnection),
@@ -39,6 +43,10 @@ _NOT_OURS = (
 
 class LinkConnection(Protocol):
     """What a link needs of a redis.asyncio connection with `_PlainCalls` mixed in."""
+
+    def point_at(self, address: Address) -> None:
+        """Have `connect` go there."""
+        ...
 
     async def connect(self) -> None:
         """Connect and shake hands."""
@@ -73,8 +81,13 @@ class _PlainCalls:
     connection classes keep their stream; the tests of real servers watch over that.
     """
 
+    host: str
+    port: int
     _writer: Any
     _reader: Any
+
+    def point_at(self, address: Address) -> None:
+        self.host, self.port = address
 
     def write(self, data: bytes) -> None:
         self._writer.write(data)
@@ -105,17 +118,42 @@ def _end(transport: Any) -> None:
             lost(None)
 
 
-def connection_maker(endpoint: Endpoint) -> Callable[[], LinkConnection]:
-    """Makes unconnected asyncio connections to where the endpoint's sync ones go.
+async def open_connection(node: Node, connection: LinkConnection) -> None:
+    """Connect to where `node` is now and learn its time; what should be a primary has to be one.
 
-    Keeps no reference to `endpoint`. Raises ConfigurationError, without values, for options that
-    asyncio connections cannot honour: what they silently left out might have been a safeguard.
+    Raises what redis-py raises, or RemoteError. The search for a primary is bounded by `locate`
+    itself, the rest by CONNECT_TIMEOUT.
     """
-    if getattr(endpoint, "locate", None) is not None:  # without its answer we would dial localhost
-        raise ConfigurationError("asyncio connections cannot follow a Sentinel's primary yet")
-    # The endpoint offers no public view of these two.
-    sync_class, given = endpoint._connection_class, endpoint._kwargs  # noqa: SLF001
-    if endpoint._on_connect is not None:  # noqa: SLF001
+    if node.locate is not None:
+        connection.point_at(await in_thread(node.locate))
+    async with asyncio.timeout(CONNECT_TIMEOUT):
+        await connection.connect()
+        if node.locate is not None:
+            await _ask_role(connection)
+        sent = time.monotonic()
+        await connection.send_command("TIME")
+        told = await connection.read_response()
+    node.clock.told(sent, time.monotonic(), told)
+
+
+async def _ask_role(connection: LinkConnection) -> None:
+    await connection.send_command("ROLE")
+    try:
+        role = await connection.read_response()
+    except redis.ResponseError:
+        return  # not for this user to ask
+    require_primary(role)
+
+
+def connection_maker(node: Node) -> Callable[[], LinkConnection]:
+    """Makes unconnected asyncio connections to where the node's sync ones go.
+
+    Raises ConfigurationError, without values, for options that asyncio connections cannot honour:
+    what they silently left out might have been a safeguard.
+    """
+    # The node offers no public view of these two.
+    sync_class, given = node._connection_class, node._kwargs  # noqa: SLF001
+    if node._on_connect is not None:  # noqa: SLF001
         raise ConfigurationError("redis_connect_func: asyncio connections cannot call it")
     base = next((b for a, b in _ASYNCIO if issubclass(sync_class, a)), None)
     if base is None:

@@ -13,9 +13,8 @@ import redis
 
 from routecache.errors import RemoteError
 from routecache.remote.aio_calls import Call, Calls, OwnDoingError
-from routecache.remote.aio_connection import LinkConnection
-from routecache.remote.clock import ServerClock
-from routecache.remote.endpoint import CONNECT_TIMEOUT
+from routecache.remote.aio_connection import LinkConnection, open_connection
+from routecache.remote.node import Node
 from routecache.remote.translate import translate
 from routecache.remote.transport import Command
 
@@ -34,7 +33,7 @@ class _Alive:
 class Link:
     """A multiplexed connection of `loop`, from its first attempt to connect to its end.
 
-    Only the thread of the loop may call it, but for `busy`, `idle` and `forget`.
+    Only the thread of the loop may call it, but for `busy`, `idle`, `connected` and `forget`.
 
     Callers' commands go through two queues (`Calls`). `submit` packs them, appends them to the
     first and gives the caller a future to await. Once in each turn of the event loop `_flush`
@@ -64,6 +63,9 @@ class Link:
       that wait on it get "timeout" at once. A single caller that comes with a millisecond left
       cannot end it.
 
+    Retirement: a link that leads where the server is no longer, or is thought dead, takes no more
+    calls (`Links` gives out another one) and ends with the last that waits on it.
+
     The end of the loop: `asyncio.run` cancels the task, which closes the connection. A loop that
     is closed without that drops its timers, and with one of them the only reference to an
     `_Alive`, whose finalizer closes the socket then and there, without the loop.
@@ -72,18 +74,20 @@ class Link:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        node: Node,
         connection: LinkConnection,
-        clock: ServerClock,
         limit: int,
         on_end: Callable[["Link"], None],
     ) -> None:
         self.loop = loop
+        self._node = node
         self._connection = connection
-        self._clock = clock
+        self._clock = node.clock
         self._on_end = on_end
         self._context = contextvars.Context()  # no caller's context variables live as long as this
         self._calls = Calls(limit)
         self._open = False
+        self._retired = False
         self._ended = False
         self._flushing = False
         self._asks_time: Call | None = None
@@ -100,6 +104,11 @@ class Link:
     def busy(self) -> bool:
         """Whether it is connected and calls wait for replies."""
         return self._open and bool(self._calls)
+
+    @property
+    def connected(self) -> bool:
+        """Whether commands can be written."""
+        return self._open
 
     @property
     def idle(self) -> bool:
@@ -124,6 +133,17 @@ class Link:
     def abandon(self, call: Call) -> None:
         """The caller of `call` was cancelled."""
         self._calls.abandoned(call)
+        self._end_if_done()
+
+    def retire(self) -> None:
+        """End it as soon as nobody waits on it any more."""
+        self._retired = True
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        # Each call has a deadline, at which `_expire` comes by here again.
+        if self._retired and self._calls.next_deadline() == math.inf:
+            self.close()
 
     def close(self) -> None:
         """End it now; whoever waits gets "connection"."""
@@ -142,12 +162,7 @@ class Link:
     async def _run(self) -> None:
         error: RemoteError = OwnDoingError("connection")
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await self._connection.connect()
-                sent = time.monotonic()
-                await self._connection.send_command("TIME")
-                told = await self._connection.read_response()
-            self._clock.told(sent, time.monotonic(), told)
+            await open_connection(self._node, self._connection)
             self._open = True
             self._flush()
             await self._read()
@@ -169,6 +184,8 @@ class Link:
                 self._learn_time(call, reply)
             if self._calls.queued:
                 self._flush_soon()
+            if self._retired and not self._calls:
+                return
 
     def _learn_time(self, call: Call, reply: Any) -> None:
         self._asks_time = None
@@ -226,6 +243,7 @@ class Link:
             self._end(RemoteError("timeout"))
             return
         calls.clear_out()
+        self._end_if_done()
         self._wakes_at = math.inf
         next_deadline = calls.next_deadline()
         if next_deadline < math.inf:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 
 import redis
 
+from routecache.remote.aio_cluster import AsyncClusterTransport
+from routecache.remote.aio_server import AsyncServerTransport
 from routecache.remote.cluster import Cluster
 from routecache.remote.cluster_transport import ClusterTransport
 from routecache.remote.endpoint import Endpoint
 from routecache.remote.node import CONNECT_TIMEOUT, Node
 from routecache.remote.server import ServerTransport
-from routecache.remote.transport import Transport
+from routecache.remote.transport import AsyncTransport, Transport
 
 
 def transport_for(endpoint: Endpoint) -> Transport:
@@ -19,6 +21,13 @@ def transport_for(endpoint: Endpoint) -> Transport:
     return (
         ClusterTransport(endpoint) if isinstance(endpoint, Cluster) else ServerTransport(endpoint)
     )
+
+
+def async_transport_for(endpoint: Endpoint) -> AsyncTransport:
+    """`transport_for` for tasks. Raises ConfigurationError for options that need a sync one."""
+    if isinstance(endpoint, Cluster):
+        return AsyncClusterTransport(endpoint)
+    return AsyncServerTransport(endpoint)
 
 
 def primaries_of(endpoint: Endpoint) -> Sequence[Node]:
