@@ -6,6 +6,10 @@ A private Redis server runs beside the benchmark and answers on a Unix socket; e
 about 200 bytes. All contestants run in one event loop. "At once" is one task each, under one
 `asyncio.gather`, whose price is in every figure.
 
+If redis-server and redis-cli are installed, 32 at once are also measured behind Sentinel and over
+a cluster of three primaries, on TCP, against redis.asyncio's clients for these, and against our
+own sync transport in threads, which is how asyncio managers once reached them.
+
 redis.asyncio's default pool makes at most 100 connections and raises for the tasks beyond that,
 so that its 500 at once are measured on its blocking pool.
 
@@ -14,6 +18,7 @@ client alone, which is what a program pays in throughput.
 """
 
 import asyncio
+import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +27,7 @@ from typing import Any, Final
 
 import redis
 import redis.asyncio
+from redis.asyncio.cluster import ClusterNode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -30,12 +36,15 @@ from bench.interleave import Clock, Contestant, Result, compete
 from bench.private_redis import private_redis
 from routecache.remote import endpoint as endpoints
 from routecache.remote.aio_server import AsyncServerTransport
+from routecache.remote.topology import async_transport_for, transport_for
+from tests.topologies import SERVICE, Cluster, WithSentinel
 
 VALUE: Final = b"x" * 200
 MANY: Final = 500
 PATIENCE: Final = 10.0  # seconds; a disturbed machine must not turn a hit into a failure
 # How many tasks at once, and the ratio to redis.asyncio that is to be kept there.
 CROWDS: Final = ((1, 1.1), (32, 0.5), (MANY, 0.5))
+CROWD: Final = 32
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         bench.too_many()
         runner.run(bench.close())
         result.note(f"values of {len(VALUE)} bytes, server: {server.server}")
+    if all(map(shutil.which, ("redis-server", "redis-cli"))):
+        with WithSentinel() as sentinel:
+            _measure_moving(
+                "behind Sentinel", sentinel.url, _of_sentinel(sentinel), options, result
+            )
+        with Cluster() as cluster:
+            _measure_moving("in a cluster", cluster.url, _of_cluster(cluster), options, result)
+    else:
+        result.note("Sentinel and cluster were left out: redis-server or redis-cli is missing")
     return result.finish()
 
 
@@ -160,6 +178,79 @@ class _Bench:
         await self._transport.aclose()
         endpoints.release(self._endpoint)
         await self._theirs.aclose()
+
+
+def _of_sentinel(topology: WithSentinel) -> Any:
+    make: Any = redis.asyncio.Sentinel  # untyped
+    sentinel = make(
+        [("127.0.0.1", server.port) for server in topology.sentinels],
+        sentinel_kwargs={"password": topology.sentinel_password},
+        password=topology.password,
+        protocol=2,
+    )
+    return sentinel.master_for(SERVICE)
+
+
+def _of_cluster(topology: Cluster) -> Any:
+    nodes = [ClusterNode("127.0.0.1", server.port) for server in topology.servers[:3]]
+    return redis.asyncio.RedisCluster(startup_nodes=nodes, protocol=2)
+
+
+def _measure_moving(
+    where: str, url: str, theirs: Any, options: report.Options, result: report.Report
+) -> None:
+    """One GET and 32 at once, ours and redis.asyncio's, and our sync transport in threads."""
+    endpoint = endpoints.acquire(url, None)
+    sync, ours = transport_for(endpoint), async_transport_for(endpoint)
+    keys = [f"key:{i:04d}" for i in range(CROWD)]
+    stored = sync.execute("set", time.monotonic() + PATIENCE, [("SET", key, VALUE) for key in keys])
+    result.must(stored == [b"OK"] * CROWD, f"{where}: the values could not be stored")
+
+    async def their_get(key: str) -> bytes:
+        value: bytes = await theirs.get(key)
+        return value
+
+    async def our_get(key: str) -> bytes:
+        deadline = time.monotonic() + PATIENCE
+        return bytes((await ours.execute("get", deadline, (("GET", key),)))[0])
+
+    async def threaded_get(key: str) -> bytes:
+        deadline = time.monotonic() + PATIENCE
+        replies = await asyncio.to_thread(sync.execute, "get", deadline, (("GET", key),))
+        return bytes(replies[0])
+
+    with asyncio.Runner() as runner:
+
+        def contestant(name: str, get: Callable[[str], Awaitable[bytes]], crowd: int) -> Contestant:
+            rounds = 64 // crowd
+
+            async def ask() -> None:
+                for _ in range(rounds):
+                    assert await asyncio.gather(*map(get, keys[:crowd])) == [VALUE] * crowd
+
+            return Contestant(name, lambda: runner.run(ask()), rounds * crowd)
+
+        for crowd in (1, CROWD):
+            contestants = [
+                contestant("redis.asyncio GET", their_get, crowd),
+                contestant("routecache's transport", our_get, crowd),
+                contestant("the sync transport in threads", threaded_get, crowd),
+            ]
+            for clock, suffix in ((time.perf_counter, ""), (time.process_time, ", CPU time")):
+                seconds = options.seconds(6.0)
+                results = compete(
+                    contestants,
+                    contestants[0].name,
+                    seconds,
+                    clock=clock,
+                    collect=options.collect,
+                )
+                title = f"{crowd} at once {where}, relative to redis.asyncio GET{suffix}"
+                result.results(title, results, "µs")
+        runner.run(ours.aclose())
+        runner.run(theirs.aclose())
+    result.must(sync.available, f"{where}: the circuit opened beside sound servers")
+    endpoints.release(endpoint)
 
 
 if __name__ == "__main__":
