@@ -42,6 +42,7 @@ def working() -> ProcessSnapshot:
         "load_duration": _once(LOAD_BOUNDS),
         "request_duration": {"l2_hit": _once(REQUEST_BOUNDS), "load": _once(REQUEST_BOUNDS)},
         "value_size": _once(SIZE_BOUNDS),
+        "whatif_misses": {"0.25": 1},
     }
     *caches, tool = (replace(cache, **filled) for cache in idle().caches)
     tool = replace(tool, request_duration={"load": _once(REQUEST_BOUNDS)})

@@ -105,6 +105,7 @@ class AsyncCacheManager:
                 if hits >= cell.sample_at:
                     took = self._timer() - now
                     cell.sample(L1_HIT_BOUNDS, took, "l1_hit", avoided=entry.delta)
+                    self.core.hit_sampled(entry, now)
                 return entry.value
         value = await self._open().get(key)
         return default if value is MISS else value
@@ -131,6 +132,7 @@ class AsyncCacheManager:
                 if hits >= cell.sample_at:
                     took = self._timer() - now
                     cell.sample(L1_HIT_BOUNDS, took, "l1_hit", avoided=entry.delta)
+                    self.core.hit_sampled(entry, now)
                 return entry.value
         return await self._open().get_or_load(key, loader, ttl, tags)
 

@@ -228,6 +228,12 @@ class Cells:
                 total.merge(cell)
         return total
 
+    def l1_hits(self) -> int:
+        """The hits of all threads, without the cost of `total`."""
+        with self._lock:
+            self._fold()
+            return self._base.l1_hits + sum(cell.l1_hits for cell in self._live.values())
+
     def thread_count(self) -> int:
         """How many cells there are now, for a test of the bound."""
         with self._lock:

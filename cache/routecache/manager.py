@@ -132,6 +132,7 @@ class BaseCacheManager:
                 if hits >= cell.sample_at:
                     took = self._timer() - now
                     cell.sample(L1_HIT_BOUNDS, took, "l1_hit", avoided=entry.delta)
+                    self.core.hit_sampled(entry, now)
                 return entry.value
         value = self.tiers.get(key)
         return default if value is MISS else value
@@ -175,6 +176,7 @@ class BaseCacheManager:
                 if hits >= cell.sample_at:
                     took = self._timer() - now
                     cell.sample(L1_HIT_BOUNDS, took, "l1_hit", avoided=entry.delta)
+                    self.core.hit_sampled(entry, now)
                 return entry.value
         return self.tiers.get_or_load(key, loader, ttl, tags)
 

@@ -53,7 +53,8 @@ class CacheSnapshot:
     taken, which tells every listener of it; `invalidations_received` what this process was told,
     its own changes included. What `load_seconds_avoided` and `overhead_seconds` hold is defined
     in books.py. `stale_reasons` and `refresh_kinds` are those that the policies of live managers
-    allow. `last_invalidation` is when one was last made or heard, in seconds since the epoch.
+    allow. `whatif_misses` are those predicted for L1, by scale; see sizing.py.
+    `last_invalidation` is when one was last made or heard, in seconds since the epoch.
     """
 
     name: str
@@ -78,6 +79,7 @@ class CacheSnapshot:
     recovery_overflows: int
     invalidations_published: int
     invalidations_received: int
+    whatif_misses: Mapping[str, int]
     load_seconds_avoided: float
     overhead_seconds: float
     l1_hit_duration: HistogramSnapshot
@@ -147,6 +149,7 @@ class CacheStats:
             recovery_overflows=total.counts.get(("recovery_overflows",), 0),
             invalidations_published=total.counts.get(("invalidations_published",), 0),
             invalidations_received=total.counts.get(("invalidations_received",), 0),
+            whatif_misses=_single(total.counts, "whatif_misses"),
             load_seconds_avoided=_histogram(total, (), "avoided").sum,
             overhead_seconds=_histogram(total, (), "overhead").sum + l1_hit_duration.sum,
             l1_hit_duration=l1_hit_duration,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, get_args
 
+from routecache import sizing
 from routecache.breaker import State
 from routecache.stats import (
     L1_HIT_BOUNDS,
@@ -40,6 +41,7 @@ PROBE_RESULTS: Final = ("ok", "lost")
 LOAD_ERRORS: Final = ("timeout", "cancelled", "error")
 EVICTION_REASONS: Final = ("size", "expired")
 REMOVAL_REASONS: Final = ("invalidated", "cleared", "health")
+SCALES: Final = tuple(f"{scale:g}" for scale in sizing.SCALES)
 COLLECTORS: Final = ("snapshot", "caches", "endpoints")
 
 
@@ -127,6 +129,13 @@ OVERHEAD: Final = metric(
     "Time that callers spent in the cache, without loads that they ran or waited for; sampled for "
     "L1 hits.",
     unit="seconds",
+)
+
+# What-if (cache/routecache/sizing.py).
+WHATIF_MISSES: Final = metric(
+    "whatif_misses_total", "counter", ("cache", "scale"),
+    "Look-ups that L1 is predicted to miss at so many times its size, estimated from a sample.",
+    scale=SCALES,
 )
 
 # Contents.
@@ -293,7 +302,7 @@ CONFIG_INFO: Final = metric(
 METRICS: Final[tuple[Metric, ...]] = (
     REQUESTS, HITS, STALE_HITS, MISSES, L1_MISSES, ERRORS, L1_HIT_DURATION, REQUEST_DURATION,
     LOADS, LOAD_FAILURES, COALESCED, DUPLICATE_LOADS, REFRESHES, LOADS_IN_FLIGHT, LOAD_DURATION,
-    LOAD_SECONDS_AVOIDED, OVERHEAD,
+    LOAD_SECONDS_AVOIDED, OVERHEAD, WHATIF_MISSES,
     WRITES, DELETES, EVICTIONS, REMOVALS, VALUE_SIZE, ENTRIES, MAX_ENTRIES, L1_SIZE, TTL,
     INVALIDATIONS_PUBLISHED, INVALIDATIONS_RECEIVED,
     RECOVERY_DELETES, RECOVERY_OVERFLOWS, RECOVERY_PENDING,
@@ -312,6 +321,5 @@ NOT_YET: Final[Mapping[str, str]] = MappingProxyType({
     "warmup_entries": "caches cannot be warmed yet",
     "warmup_started_timestamp_seconds": "caches cannot be warmed yet",
     "warmup_last_completed_timestamp_seconds": "caches cannot be warmed yet",
-    "whatif_misses_total": "no curve of what other sizes would miss is kept yet",
 })  # fmt: skip
 """Names that are planned and reserved, and why nothing can feed them so far."""

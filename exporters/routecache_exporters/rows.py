@@ -71,6 +71,9 @@ def cache_rows(snapshot: CacheSnapshot, name: str) -> Iterator[Row]:
     yield from _by_one(catalog.REFRESHES, name, snapshot.refreshes, sorted(snapshot.refresh_kinds))
     yield catalog.LOAD_SECONDS_AVOIDED, (name,), snapshot.load_seconds_avoided
     yield catalog.OVERHEAD, (name,), snapshot.overhead_seconds
+    # Born together, since a scale is read against the others and over long windows.
+    scales = catalog.SCALES if snapshot.whatif_misses else ()
+    yield from _by_one(catalog.WHATIF_MISSES, name, snapshot.whatif_misses, scales)
     if snapshot.loads or snapshot.load_duration.count:
         yield catalog.LOAD_DURATION, (name,), snapshot.load_duration
 

@@ -14,6 +14,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_classic
 
 from routecache.registry import ProcessSnapshot
+from routecache.sizing import SCALES
 from routecache.stats import (
     L1_HIT_BOUNDS,
     LOAD_BOUNDS,
@@ -58,6 +59,7 @@ def _look_up(stats: CacheStats, rng: random.Random, has_l2: bool) -> str:
         if end != "miss":
             cell.add("loads")
             cell.observe(LOAD_BOUNDS, rng.expovariate(10), "load")
+        cell.add("whatif_misses", f"{rng.choice(SCALES):g}")
         if end == "load":
             cell.observe(SIZE_BOUNDS, rng.randrange(1, 10_000), "value_size")
             cell.add("writes", "l1")

@@ -109,6 +109,13 @@ class Router:
         stale.get_or_load("k", lambda: 1)
         eventually(lambda: _of(self.snapshot(), "stale").refreshes)
 
+    def outgrow(self) -> None:
+        """Ask for more keys than L1 holds, often enough that some look-ups are probed."""
+        small = self._cache("small", 2, enable_redis=False, timer=self.timer)
+        for i in range(5000):
+            self.timer.advance(0.003)
+            small.get_or_load(f"k{i % 20}", lambda: 1)
+
     def coalesce(self) -> None:
         loading, go_on = threading.Event(), threading.Event()
 
@@ -185,6 +192,7 @@ def test_every_row_is_on_the_page_after_a_busy_time_and_has_been_moved(
         router.owe,
         router.load_twice,
         router.serve_stale,
+        router.outgrow,
         router.coalesce,
         router.report_health,
     )

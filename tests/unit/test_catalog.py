@@ -141,7 +141,7 @@ def test_label_vocabularies_belong_to_labels_and_are_free_of_duplicates(metric: 
     for values in metric.label_values.values():
         assert values
         assert len(set(values)) == len(values)
-        assert all(re.fullmatch(r"[a-z0-9_]+", value) for value in values)
+        assert all(re.fullmatch(r"[a-z0-9_]+|\d+\.\d+", value) for value in values)
 
 
 def test_labels_without_a_vocabulary_are_few_and_known() -> None:

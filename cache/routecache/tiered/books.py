@@ -163,6 +163,10 @@ class Books:
         """Invalidations that the listener received."""
         self._count("invalidations_received", n=n)
 
+    def what_if_miss(self, scale: float, n: int) -> None:
+        """Misses that L1 would have had at `scale` times its size."""
+        self._count("whatif_misses", f"{scale:g}", n=n)
+
     def _count(self, *key: str, n: int = 1) -> None:
         cell = self._thread.cell
         with cell.lock:

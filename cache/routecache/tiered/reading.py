@@ -37,10 +37,19 @@ class Reading(CoreState):
         read = self.new_read(key)
         read.loads = loads
         with self.local.lock:
-            if not self._ask_l1(read, read.started):
-                read.reason = self.local.miss_reason(key, read.started)
+            now, what_if = read.started, self.what_if
+            probed = self.end_probe(key, now)
+            hit = self._ask_l1(read, now)
+            if not hit:
+                what_if.misses += 1
+                read.reason = self.local.miss_reason(key, now)
                 if fenced:
                     read.fence = self._fences.open(key)
+            if probed:
+                what_if.end(key, now, None if hit else read.reason)
+            if what_if.candidate():
+                fresh = self.local.peek(key, now) if hit and read.stale is None else None
+                what_if.begin(key, fresh, now)
         return read
 
     def begin_reads(self, wanted: Sequence[str]) -> list[Read]:

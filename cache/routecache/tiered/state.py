@@ -15,6 +15,7 @@ from routecache import forking, keys
 from routecache.errors import CacheClosedError, ConfigurationError, KeyTypeError, RemoteError
 from routecache.local import Entry, L1Policy, LocalTier
 from routecache.policy import Policy, check_ttl
+from routecache.sizing import WhatIf
 from routecache.stats import CacheStats
 from routecache.tiered.books import Books
 from routecache.tiered.fences import Fences, TagTimes
@@ -62,6 +63,7 @@ class CoreState:
         self.release = _release()
         self.books = Books(stats)
         self.local = LocalTier(l1_maxsize, l1_policy, self.books.evicted, l1_max_bytes)
+        self.what_if = WhatIf(l1_maxsize, stats.cells.l1_hits, self.books.what_if_miss)
         self.flights = Flights()
         self.recovery = Recovery()
         self.loads_in_flight = 0
@@ -83,6 +85,7 @@ class CoreState:
     def reset_after_fork(self) -> None:
         """Forget what other threads of the parent were reading, loading and writing."""
         self._fences = Fences()
+        self.what_if.reset()
         self.loads_in_flight = 0
         self._news = {}
         self._leases = {}
@@ -208,19 +211,14 @@ class CoreState:
         now: float, created: int = 0, load_seconds: float = 0.0, size: int = 0,
     ) -> None:  # fmt: skip
         """Store in L1. The caller holds L1's lock."""
-        policy = self.policy
-        fresh_until = expires_at
-        if value is MISS or (policy.copy_on_get and not isinstance(value, _IMMUTABLE)):
-            fresh_until = _NEVER  # the hit path knows no MISS and makes no copies
-        elif policy.early_refresh:
-            fresh_until -= load_seconds * policy.early_refresh * random.expovariate(1)
+        probed = self.what_if.stored(key, expires_at - now)
         entry = Entry(
             key,
             value,
             expires_at,
             tags,
-            fresh_until=fresh_until,
-            kept_until=expires_at + policy.retention,
+            fresh_until=_NEVER if probed else self._fresh_until(value, expires_at, load_seconds),
+            kept_until=expires_at + self.policy.retention,
             created=created,
             size=size,
             filled_at=now,
@@ -234,6 +232,34 @@ class CoreState:
     def spent(self, began: float) -> None:
         """A caller's write, delete or invalidation, begun at `began`, has ended."""
         self.books.spent(self.timer() - began)
+
+    def _fresh_until(self, value: object, expires_at: float, load_seconds: float) -> float:
+        policy = self.policy
+        if value is MISS or (policy.copy_on_get and not isinstance(value, _IMMUTABLE)):
+            return _NEVER  # the hit path knows no MISS and makes no copies
+        if policy.early_refresh:
+            expires_at -= load_seconds * policy.early_refresh * random.expovariate(1)
+        return expires_at
+
+    # What-if (sizing.py)
+
+    def end_probe(self, key: str, now: float) -> bool:
+        """Give a probed key's entry back to the hit path; whether there was a probe.
+
+        The caller holds L1's lock, and ends the probe when it knows how the look-up went.
+        """
+        if key not in self.what_if.probes:
+            return False
+        entry = self.local.peek(key, now)
+        if entry is not None and entry.fresh_until == _NEVER:
+            entry.fresh_until = self._fresh_until(entry.value, entry.expires_at, entry.delta)
+        return True
+
+    def hit_sampled(self, entry: Entry, now: float) -> None:
+        """The hit path answered with `entry`, as it does for one look-up in 128 that comes here."""
+        with self.local.lock:
+            if entry.live:
+                self.what_if.begin(entry.key, entry, now)
 
     def close_read(self, read: Read) -> bool:
         """Close the fence of a look-up; whether it still stood. The caller holds L1's lock."""
