@@ -180,7 +180,8 @@ def test_a_failover_of_sentinel(kind: type[Threads | Tasks], how: str) -> None:
         transport.execute("connect", time.monotonic() + 2, [("PING",)])
         with kind(endpoint) as load:
             eventually(lambda: load.answers > 1000)
-            assert not load.kinds.keys() - {"pool"}
+            eventually(load.fine, 30)  # a busy machine misses deadlines of its own
+            load.kinds.clear()
             old = topology.primary()
             at = time.monotonic()
             getattr(old, how)()
@@ -203,7 +204,8 @@ def test_a_failover_of_a_cluster(kind: type[Threads | Tasks], how: str) -> None:
         transport.execute_everywhere("connect", time.monotonic() + 2, ("PING",))
         with kind(endpoint) as load:
             eventually(lambda: load.answers > 1000)
-            assert not load.kinds.keys() - {"pool"}
+            eventually(load.fine, 30)  # a busy machine misses deadlines of its own
+            load.kinds.clear()
             old = topology.primary()
             at = time.monotonic()
             getattr(old, how)()
