@@ -14,6 +14,7 @@ from routecache import (
     reset_routing_cache,
     snapshot,
 )
+from routecache.exemplars import set_exemplar_source
 from routecache.keys import digest
 from routecache.testing import FakeRemote, ManualTimer
 
@@ -62,6 +63,7 @@ with RoutingCache(RoutingSettings.from_env({})) as routing:
     assert_type(routing.invalidate_model_selection({"a": 1}), bool)
     assert_type(routing.invalidate_fallback_chain({"a": 1}), bool)
     routing.report_provider_health("p", False, source="router", reason="503")
+    assert_type(routing.provider_health(), dict[str, bool])
     routing.add_invalidation_hook(print)
     assert_type(routing.warm(providers={"p": "up"}), int)
     routing.clear_all()
@@ -71,3 +73,7 @@ reset_routing_cache()
 assert_type(digest({"a": 1}), str)
 caches()
 snapshot().caches[0].misses["cold"]
+snapshot().endpoints[0].listeners["connected"]
+assert_type(snapshot().providers["p"], bool)
+set_exemplar_source(lambda: {"trace_id": "t"})
+set_exemplar_source(None)
