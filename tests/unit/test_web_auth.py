@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from routecache.errors import ConfigurationError
 from routecache_exporters.http import Site, start_http_server
-from routecache_exporters.web.auth import REMEMBERED, BasicAuth
+from routecache_exporters.web.auth import MAX_CHECKS, REMEMBERED, BasicAuth, OverloadedError
 from routecache_exporters.web.config_file import RateLimit, parse
 from routecache_exporters.web.core import Response
 from routecache_exporters.web.security import Security
@@ -44,6 +44,9 @@ class Checks:
 
 
 USERS = {b"ann": hashed(b"secret"), b"bob": hashed("pässword".encode(), 5), b"": hashed(b"x")}
+
+
+RIGHT = basic(b"ann", b"secret")
 
 
 @pytest.mark.parametrize(
@@ -312,26 +315,58 @@ def test_a_missing_package_is_named_with_its_extra(
 
 def test_a_guess_being_checked_holds_up_nobody_who_was_right_before() -> None:
     """And guesses are checked one at a time."""
-    checking, may_end = threading.Semaphore(0), threading.Event()
+    began, may_end = threading.Semaphore(0), threading.Event()
 
     def slow(password: bytes, hash_: bytes) -> bool:
-        checking.release()
+        began.release()
         return bcrypt.checkpw(password, hash_) if password == b"secret" else not may_end.wait(10)
 
     auth = BasicAuth(slow)
-    right = basic(b"ann", b"secret")
-    assert auth.allows(USERS, right)
-    assert checking.acquire(timeout=5)
+    assert auth.allows(USERS, RIGHT)
+    assert began.acquire(timeout=5)
     guesses = [
         threading.Thread(target=auth.allows, args=(USERS, basic(b"ann", b"%d" % n)))
         for n in range(3)
     ]
     for guess in guesses:
         guess.start()
-    assert checking.acquire(timeout=5)
-    assert auth.allows(USERS, right)
-    assert not checking.acquire(blocking=False)
+    assert began.acquire(timeout=5)
+    assert auth.allows(USERS, RIGHT)
+    assert not began.acquire(blocking=False)
     may_end.set()
     for guess in guesses:
         guess.join()
-    assert [checking.acquire(blocking=False) for _ in range(3)] == [True, True, False]
+    assert [began.acquire(blocking=False) for _ in range(3)] == [True, True, False]
+
+
+def test_a_flood_of_guesses_takes_few_of_the_slots() -> None:
+    """Beyond a number, guesses are refused unchecked, and who was right before still passes."""
+    checks = Checks()
+    auth = BasicAuth(checks)
+    assert auth.allows(USERS, RIGHT)
+    for _ in range(MAX_CHECKS):
+        assert auth._checks.acquire(blocking=False)
+    for name in (b"ann", b"eve"):
+        with pytest.raises(OverloadedError):
+            auth.allows(USERS, basic(name, b"guess"))
+    assert auth.allows(USERS, RIGHT)
+    assert len(checks.asked) == 1
+    auth._checks.release()
+    for _ in range(2):
+        assert not auth.allows(USERS, basic(b"ann", b"guess"))
+
+
+def test_a_flood_of_guesses_is_answered_with_503(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be checked now is not called wrong."""
+
+    def overloaded(*_: object) -> bool:
+        raise OverloadedError
+
+    monkeypatch.setattr(BasicAuth, "allows", overloaded)
+    security = Security(write(tmp_path, users_text(ann=USERS[b"ann"])), Clock())
+    site = Site(CollectorRegistry())
+    response = security.respond(security.current(), site, "GET", "/metrics", {}, "")
+    assert response.status == 503
+    assert ("Retry-After", "1") in response.headers

@@ -3,7 +3,8 @@
 bcrypt takes some 60 ms by design. Credentials that were right are therefore remembered, as keyed
 digests of user, hash and password together: a changed file forgets them by itself. Wrong ones are
 not remembered, so that guessing cannot push the right ones out, and are checked one at a time, so
-that it cannot take more than one core.
+that it cannot take more than one core; and few may wait for that, so that it cannot take the
+server's slots.
 """
 
 import base64
@@ -21,7 +22,14 @@ Check: TypeAlias = Callable[[bytes, bytes], bool]
 REMEMBERED: Final = 100
 """Right credentials that are remembered; the oldest go first."""
 
+MAX_CHECKS: Final = 8
+"""Checks that run or wait. The others' connections have to stay free for who was right before."""
+
 _BCRYPT_BYTES: Final = 72  # what bcrypt looks at; the package raises on more
+
+
+class OverloadedError(Exception):
+    """Too many credentials are being checked; these were not."""
 
 
 class BasicAuth:
@@ -38,11 +46,14 @@ class BasicAuth:
         self._right: dict[bytes, None] = {}
         self._lock = threading.Lock()
         self._one_at_a_time = threading.Lock()
+        self._checks = threading.Semaphore(MAX_CHECKS)
 
     def allows(self, users: Mapping[bytes, bytes], authorization: str) -> bool:
         """Whether `authorization` holds the name and the password of one of `users`.
 
         users: names with their bcrypt hashes, at least one.
+
+        Raises OverloadedError if that would take a check and too many are waiting.
         """
         given = _credentials(authorization)
         if given is None:
@@ -59,8 +70,13 @@ class BasicAuth:
         with self._lock:
             if known and digest in self._right:
                 return True
-        with self._one_at_a_time:
-            right = self._check(password[:_BCRYPT_BYTES], hashed)
+        if not self._checks.acquire(blocking=False):
+            raise OverloadedError
+        try:
+            with self._one_at_a_time:
+                right = self._check(password[:_BCRYPT_BYTES], hashed)
+        finally:
+            self._checks.release()
         if not (right and known):
             return False
         with self._lock:

@@ -18,7 +18,7 @@ from typing import Final, Protocol, TypeAlias
 
 from routecache.errors import ConfigurationError
 from routecache.typing import Timer
-from routecache_exporters.web.auth import BasicAuth
+from routecache_exporters.web.auth import BasicAuth, OverloadedError
 from routecache_exporters.web.config_file import RateLimit, WebConfig, parse
 from routecache_exporters.web.core import Response, plain_text
 from routecache_exporters.web.tls import make_context
@@ -94,21 +94,27 @@ class Security:
         query: str,
     ) -> Response:
         """Answer one request under `policy`, by `pages` if it may pass. Never raises."""
-        if policy.rate_limit is not None and not self._bucket.take(policy.rate_limit):
-            response = plain_text(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests.\n")
-        elif policy.users and not self._allows(policy.users, headers.get("authorization", "")):
-            response = plain_text(HTTPStatus.UNAUTHORIZED, "Unauthorized.\n", _CHALLENGE)
-        else:
-            response = pages.respond(method, path, headers, query)
+        refusal = self._refusal(policy, headers.get("authorization", ""))
+        response = pages.respond(method, path, headers, query) if refusal is None else refusal
         # A page's own header stays: it was made for that page.
         taken = {name.lower() for name, _ in response.headers}
         added = (pair for pair in policy.headers if pair[0].lower() not in taken)
         body = b"" if method == "HEAD" else response.body
         return Response(response.status, (*response.headers, *added), body)
 
-    def _allows(self, users: Mapping[bytes, bytes], authorization: str) -> bool:
+    def _refusal(self, policy: Policy, authorization: str) -> Response | None:
+        if policy.rate_limit is not None and not self._bucket.take(policy.rate_limit):
+            return plain_text(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests.\n")
+        if not policy.users:
+            return None
         assert self._auth is not None
-        return self._auth.allows(users, authorization)
+        try:
+            if self._auth.allows(policy.users, authorization):
+                return None
+        except OverloadedError:
+            text = "Too many passwords are being checked. Try again.\n"
+            return plain_text(HTTPStatus.SERVICE_UNAVAILABLE, text, ("Retry-After", "1"))
+        return plain_text(HTTPStatus.UNAUTHORIZED, "Unauthorized.\n", _CHALLENGE)
 
     def _load(self, content: "_Content") -> Policy:
         self._files = ()
