@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from routecache import forking
 from routecache.exemplars import Exemplar
@@ -124,6 +125,9 @@ class Cell:
 
     __slots__ = ("counts", "histograms", "l1_hits", "lock", "sample_at", "sampled")
 
+    outlives_threads: ClassVar[bool] = False
+    """Whether another thread goes on with it when its own has ended, instead of folding it."""
+
     def __init__(self) -> None:
         self.l1_hits = 0
         self.sample_at = 1
@@ -199,14 +203,18 @@ class _ThreadCell(threading.local):
 class Cells:
     """The cells of all threads for one cache or endpoint.
 
+    `new` makes a cell; those of `routecache.multiprocess` are in a file that other processes read.
+
     Safe for threads; a forked child starts at zero, since its parent goes on reporting what was
     counted before the fork.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, new: Callable[[], Cell] = Cell) -> None:
+        self._new = new
         self._lock = threading.RLock()
         self._base = Cell()
         self._live: dict[Hashable, Cell] = {}
+        self._spare: list[Cell] = []
         self._dead: deque[Hashable] = deque()
         self.local = _ThreadCell(self._make)
         forking.reset_in_child(self)
@@ -224,7 +232,7 @@ class Cells:
         with self._lock:
             self._fold()
             total.merge(self._base)
-            for cell in self._live.values():
+            for cell in (*self._live.values(), *self._spare):
                 total.merge(cell)
         return total
 
@@ -232,7 +240,8 @@ class Cells:
         """The hits of all threads, without the cost of `total`."""
         with self._lock:
             self._fold()
-            return self._base.l1_hits + sum(cell.l1_hits for cell in self._live.values())
+            cells = (self._base, *self._live.values(), *self._spare)
+            return sum(cell.l1_hits for cell in cells)
 
     def thread_count(self) -> int:
         """How many cells there are now, for a test of the bound."""
@@ -241,16 +250,20 @@ class Cells:
             return len(self._live)
 
     def _make(self, token: _Token) -> Cell:
-        cell = Cell()
         with self._lock:
             self._fold()
+            cell = self._spare.pop() if self._spare else self._new()
             self._live[weakref.ref(token, self._dead.append)] = cell
         return cell
 
     def _fold(self) -> None:
         while self._dead:
             cell = self._live.pop(self._dead.popleft(), None)
-            if cell is not None:
+            if cell is None:
+                continue
+            if cell.outlives_threads:
+                self._spare.append(cell)
+            else:
                 self._base.merge(cell)
 
     def reset_after_fork(self) -> None:
@@ -260,5 +273,6 @@ class Cells:
         self._lock = threading.RLock()
         self._base = Cell()
         self._live.clear()
+        self._spare.clear()
         self._dead.clear()
         self.local.renew(self._make)

@@ -9,6 +9,7 @@ hold such state start anew in the child (`reset_in_child`), locks around short s
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
@@ -30,6 +31,7 @@ class KeptWhole(Protocol):
 _resettable: "weakref.WeakValueDictionary[int, Resettable]" = weakref.WeakValueDictionary()
 _whole: "weakref.WeakValueDictionary[int, KeptWhole]" = weakref.WeakValueDictionary()
 _held: list[KeptWhole] = []
+_last: list[Callable[[], object]] = []
 # Two threads may fork at once. Who forks first keeps the other out from the first hook to the
 # last, or each would wait for locks that the other holds.
 _fork_lock = threading.Lock()
@@ -46,6 +48,14 @@ def keep_whole(thing: KeptWhole) -> None:
     """Hold `thing.lock` while the process forks; the child gets a new one."""
     _arm()
     _whole[id(thing)] = thing
+
+
+def finish_in_child(step: Callable[[], object]) -> None:
+    """Have `step()` called once everything has been reset; for `reset_after_fork` to ask for.
+
+    Only then may a thread be started, which would else find locks that are still held for ever.
+    """
+    _last.append(step)
 
 
 class RenewedLock:
@@ -108,3 +118,5 @@ def _after_in_child() -> None:
         if thing is not None:
             thing.reset_after_fork()
     _fork_lock = threading.Lock()  # new, because the parent's may have waiters
+    while _last:
+        _last.pop()()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from routecache import keys, registry
+from routecache import keys, publishing, registry
 from routecache.errors import CacheClosedError, ConfigurationError, KeyTypeError
 from routecache.explanation import Explanation
 from routecache.local import Entry, L1Policy
@@ -110,6 +110,7 @@ class BaseCacheManager:
         if remote is not None:
             self.core.listen(remote)
         registry.register(self)
+        publishing.refresh()
 
     # The body of `get` stands again in `get_or_load`: on the hit path a call costs more than the
     # look-up. Nothing here may take a lock, allocate or call what can be avoided.
@@ -317,6 +318,7 @@ class BaseCacheManager:
             self.core.closed = True
             self.core.drop_all()
             self.tiers.stop()
+            publishing.refresh()
 
     def show(self, entries: Mapping[str, Entry]) -> None:
         """Answer L1 hits from `entries`; for the core."""

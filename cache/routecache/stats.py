@@ -11,8 +11,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Self
 
-from routecache import forking
+from routecache import forking, multiprocess
 from routecache.cells import Cell, Cells, CounterKey, HistogramSnapshot
 from routecache.exemplars import exemplar_of
 
@@ -109,13 +110,15 @@ class CacheSnapshot:
 class CacheStats:
     """The counters of one cache name. They outlive the managers and the threads that count.
 
+    `cells` holds them; None makes new ones, in the process's file if there is one.
+
     Safe for threads; a forked child starts at zero.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, cells: Cells | None = None) -> None:
         self.name = name
         self.start_timestamp = time.time()
-        self.cells = Cells()
+        self.cells = cells or Cells(multiprocess.cell_maker("cache", name))
         forking.reset_in_child(self)
 
     def reset_after_fork(self) -> None:
@@ -191,10 +194,18 @@ class EndpointSnapshot:
 
 
 class EndpointStats:
-    """What one L2 endpoint's operations took and its circuits did, over all managers of it."""
+    """What one L2 endpoint's operations took and its circuits did, over all managers of it.
 
-    def __init__(self) -> None:
-        self.cells = Cells()
+    `cells` holds the counters; `of` makes those of an alias, in the process's file if there is one.
+    """
+
+    def __init__(self, cells: Cells | None = None) -> None:
+        self.cells = cells or Cells()
+
+    @classmethod
+    def of(cls, alias: str) -> Self:
+        """The counters of the endpoint called `alias`."""
+        return cls(Cells(multiprocess.cell_maker("l2", alias)))
 
     def observe(self, operation: str, seconds: float) -> None:
         """Record one attempt of `operation`, failed or not."""

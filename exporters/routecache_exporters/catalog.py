@@ -42,7 +42,7 @@ LOAD_ERRORS: Final = ("timeout", "cancelled", "error")
 EVICTION_REASONS: Final = ("size", "expired")
 REMOVAL_REASONS: Final = ("invalidated", "cleared", "health")
 SCALES: Final = tuple(f"{scale:g}" for scale in sizing.SCALES)
-COLLECTORS: Final = ("snapshot", "caches", "endpoints")
+COLLECTORS: Final = ("snapshot", "caches", "endpoints", "workers")
 
 
 # fmt: off

@@ -1,5 +1,7 @@
 """The Prometheus collector: one snapshot per scrape, turned into metric families.
 
+With several workers it is the snapshots of all of them (multiprocess.py).
+
 Nothing is counted here and nothing happens between scrapes, so an idle exporter costs the cache
 nothing. A collector must not raise, or the whole scrape is lost, the program's own metrics with
 it. So each piece (reading the snapshot, each cache, each endpoint) is complete or left out: a
@@ -12,6 +14,7 @@ The families carry no creation time, so no `_created` series are exported, whate
 """
 
 import logging
+import os
 import threading
 import time
 import weakref
@@ -43,6 +46,7 @@ from routecache_exporters.bounds import DEFAULT_LIMIT, LabelBounds
 from routecache_exporters.build import build_info
 from routecache_exporters.catalog import METRICS
 from routecache_exporters.metric import Metric
+from routecache_exporters.multiprocess import Source, Workers, WorkersReader, alone
 from routecache_exporters.rows import Value, cache_rows, endpoint_rows, provider_rows
 from routecache_exporters.scrape import Scrape
 from routecache_exporters.tracing import trace_labels
@@ -59,6 +63,8 @@ class RoutecacheCollector(Collector):
     max_caches: how many cache names get their own `cache` label, first come, first served; all
         further ones add up under `other`.
     timer: a monotonic clock in seconds, for `collect_duration_seconds`.
+    workers: a directory of `routecache.multiprocess` whose workers to export all together; None
+        is the one that this process counts in, if it counts in one.
 
     Safe for threads; scrapes may overlap. Raises ConfigurationError if `max_caches` is below 1.
     Most programs want `register()` instead of this constructor.
@@ -70,11 +76,13 @@ class RoutecacheCollector(Collector):
         *,
         max_caches: int = DEFAULT_MAX_CACHES,
         timer: Timer = time.perf_counter,
+        workers: str | os.PathLike[str] | None = None,
     ) -> None:
         if max_caches < 1:
             raise ConfigurationError(f"max_caches={max_caches!r}: give a number of at least 1")
         self.max_caches = max_caches
         self._snapshot = snapshot
+        self._workers = WorkersReader(workers)
         self._timer = timer
         self._bounds = LabelBounds(
             {"cache": max_caches, "l2": DEFAULT_LIMIT, "provider": DEFAULT_LIMIT}
@@ -92,16 +100,32 @@ class RoutecacheCollector(Collector):
         snapshot = ProcessSnapshot((), ())
         with scrape.part("snapshot"):
             snapshot = self._snapshot()
+        sources = self._sources(scrape, snapshot)
         with scrape.part("caches"):
-            for name, group in scrape.group("cache", snapshot.caches, lambda cache: cache.name):
-                scrape.add("caches", (row for cache in group for row in cache_rows(cache, name)))
-            scrape.add("caches", provider_rows(snapshot.providers))
+            caches = ((cache, s.select) for s in sources for cache in s.snapshot.caches)
+            for name, group in scrape.group("cache", caches, lambda found: found[0].name):
+                rows = (row for c, select in group for row in select(cache_rows(c, name)))
+                scrape.add("caches", rows)
+            for s in sources:
+                scrape.add("caches", s.select(provider_rows(s.snapshot.providers)))
         with scrape.part("endpoints"):
-            for alias, same in scrape.group("l2", snapshot.endpoints, lambda l2: l2.alias):
-                scrape.add("endpoints", (row for l2 in same for row in endpoint_rows(l2, alias)))
+            endpoints = ((l2, s.select) for s in sources for l2 in s.snapshot.endpoints)
+            for alias, same in scrape.group("l2", endpoints, lambda found: found[0].alias):
+                rows = (row for l2, select in same for row in select(endpoint_rows(l2, alias)))
+                scrape.add("endpoints", rows)
         self._log_changes(scrape.failures)
         columns = scrape.finish(self._build)
         return [_family(metric, column) for metric, column in columns.items()]
+
+    def _sources(self, scrape: Scrape, snapshot: ProcessSnapshot) -> tuple[Source, ...]:
+        if not self._workers.in_use:
+            return (Source(snapshot, alone),)
+        workers = Workers((), "")  # no sums at all, where they would be wrong
+        with scrape.part("workers"):
+            workers = self._workers.read(snapshot)
+        if workers.problem:
+            scrape.failures["workers"] = workers.problem
+        return workers.sources
 
     def _log_changes(self, failures: Mapping[str, str]) -> None:
         before, self._failures = self._failures, failures

@@ -74,7 +74,7 @@ class Scrape:
         """Everything added, and what the exporter says about itself."""
         columns = self._columns
         lost = catalog.COLLECTORS if _SNAPSHOT in self.failures else self.failures
-        for collector in catalog.COLLECTORS:
+        for (collector,) in columns[catalog.COLLECT_DURATION]:
             columns[catalog.COLLECT_SUCCESS][(collector,)] = 0.0 if collector in lost else 1.0
         for label, n in self._bounds.overflow(self._filter.collapsed).items():
             columns[catalog.LABEL_OVERFLOW][(label,)] = n

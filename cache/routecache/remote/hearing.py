@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+from routecache import multiprocess
 from routecache.cells import Cells, Histogram, HistogramSnapshot
 from routecache.stats import LAG_BOUNDS
 
@@ -62,8 +63,8 @@ class ListenerSnapshot:
 class ListenerStats:
     """The counters of the listeners of one alias. Safe for threads; a forked child starts at 0."""
 
-    def __init__(self) -> None:
-        self._cells = Cells()
+    def __init__(self, cells: Cells | None = None) -> None:
+        self._cells = cells or Cells()
 
     def heard(self, lag: float) -> None:
         """A heartbeat came back after `lag` seconds."""
@@ -109,4 +110,6 @@ _stats: dict[str, ListenerStats] = {}
 
 def stats_for(alias: str) -> ListenerStats:
     """The counters of the listeners called `alias`, made on first use."""
-    return _stats.get(alias) or _stats.setdefault(alias, ListenerStats())
+    return _stats.get(alias) or _stats.setdefault(
+        alias, ListenerStats(Cells(multiprocess.cell_maker("listener", alias)))
+    )

@@ -66,7 +66,7 @@ class Node:
         self.locate = locate
         self.address = address
         self.users = 0
-        self.stats = _stats.setdefault(alias, EndpointStats())
+        self.stats = _stats.get(alias) or _stats.setdefault(alias, EndpointStats.of(alias))
         self.clock = ServerClock()
         self.breaker = CircuitBreaker(
             time.monotonic,
