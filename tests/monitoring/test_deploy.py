@@ -99,7 +99,7 @@ def test_the_routers_command_is_one_that_the_program_understands() -> None:
     command = SERVICES["router"]["command"]
     assert command[0] == "routecache"
     args = _parser().parse_args(command[1:])
-    assert (args.router_only, args.listen) == (True, ("0.0.0.0", 9464))
+    assert (args.router_only, args.listen) == (True, ["0.0.0.0:9464"])
     dockerfile = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     assert f"CMD {json.dumps(command)}" in dockerfile
 
