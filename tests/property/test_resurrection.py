@@ -1,161 +1,188 @@
-"""No resurrection: random interleavings of load, delete, set and outage over two processes.
+"""No resurrection: any interleaving of held loads, deletes, sets, tags, outages and deaf listeners.
 
-The source of truth is a version number for each key. Who invalidates a key raises its version
-first, so what a look-up gives afterwards must not be older. Loads are held in the middle while
-other things happen. The same run without leases, or without recovery, must find violations: so
-the test can fail.
+Two managers, one sync and one asyncio, share a fake Redis that tells them of each other's writes.
+The same machine without leases, or without recovery, must fail: so the proof can fail.
+`tests/integration/test_resurrection.py` runs interleavings over two processes and a real server.
 """
 
 import itertools
-import random
-import threading
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from routecache import MISS, BaseCacheManager, Policy
+from routecache import BaseCacheManager, Policy
 from routecache.testing import FakeRemote, ManualTimer
-from routecache.tiered.recovery import Recovery
-from routecache.typing import WireItem
+from tests.interleaving import World
+from tests.members import BlockingAsync, LocalMember, Without
 
-KEYS = "abc"
+BLIND_TTL = 5.0
 _names = itertools.count()
 
 
-class Load:
-    """One load, held before it returns what it has read."""
+class Machine(RuleBasedStateMachine):
+    """Steps of two members; after each, whoever must have heard of a change has."""
 
-    def __init__(self, world: "World", who: int, key: str) -> None:
-        self._go_on, self.reading = threading.Event(), threading.Event()
-        self._world, self._key, self._manager = world, key, world.managers[who]
-        self.who, self.key = who, key
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-        while not self.reading.wait(0.001) and self.thread.is_alive():
-            pass
+    without: ClassVar[Without | None] = None
+    who = st.sampled_from([0, 1])
+    keys = st.sampled_from("ab")
 
-    def _run(self) -> None:
-        self._manager.get_or_load(self._key, self._load, tags=(f"tag {self._key}",))
+    def __init__(self) -> None:
+        super().__init__()
+        self.timer = ManualTimer()
+        self.fake = FakeRemote(self.timer, listening=True)
+        options: dict[str, Any] = {
+            "cache_prefix": f"resurrection{next(_names)}",
+            "name": "resurrection",
+            "redis_client": self.fake,
+            "timer": self.timer,
+            "policy": Policy(l2_timeout=1.0, blind_ttl=BLIND_TTL),
+        }
+        managers = [BaseCacheManager(**options), BlockingAsync(**options)]
+        self.members = [LocalMember(manager, self.without) for manager in managers]
+        self.world = World(self.members)
+        # Where a listener is deaf but L2 answers: what was due when nothing older may be left.
+        self.due: dict[str, int] = {}
 
-    def _load(self) -> int:
-        value = self._world.versions[self._key]
-        self.reading.set()
-        assert self._go_on.wait(30)
-        return value
+    @property
+    def up(self) -> bool:
+        return self.fake.failure is None
 
-    def finish(self) -> None:
-        self._go_on.set()
-        self.thread.join(30)
-        assert not self.thread.is_alive(), "a load never ended"
+    @property
+    def owes(self) -> bool:
+        return any(bool(member.core.recovery) for member in self.members)
 
+    @rule(who=who, key=keys)
+    def load(self, who: int, key: str) -> None:
+        self.world.load(who, key)
 
-class World:
-    """Two managers as two processes over one fake Redis that tells them of each other's writes."""
+    @rule(n=st.integers(0, 3))
+    def finish(self, n: int) -> None:
+        self.world.finish(n)
 
-    def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)
-        self.fake = FakeRemote(ManualTimer(), listening=True)
-        prefix = f"resurrection{next(_names)}"
-        self.managers = [
-            BaseCacheManager(
-                cache_prefix=prefix,
-                name="resurrection",
-                redis_client=self.fake,
-                timer=self.fake.timer,
-                policy=Policy(l2_timeout=1.0),
-            )
-            for _ in range(2)
-        ]
-        self.versions = dict.fromkeys(KEYS, 0)
-        self.oldest = dict.fromkeys(KEYS, 0)
-        self.loads: list[Load] = []
-        self.violations = 0
+    @rule(who=who, key=keys)
+    def delete(self, who: int, key: str) -> None:
+        self.world.delete(who, key)
 
-    def step(self) -> None:
-        """One random thing."""
-        who, key = self.chance.randrange(2), self.chance.choice(KEYS)
-        manager, tags = self.managers[who], (f"tag {key}",)
-        things: list[Callable[[], Any]] = [
-            lambda: self.start(who, key),
-            lambda: self.start(who, key),
-            self.finish,
-            self.finish,
-            lambda: self.invalidate(key, lambda: manager.delete(key)),
-            lambda: self.invalidate(key, lambda: manager.set(key, self.versions[key], tags=tags)),
-            lambda: self.invalidate(key, lambda: manager.invalidate_tags(*tags)),
-            lambda: self.look(who, key),
-            lambda: self.look(who, key),
-            self.outage,
-        ]
-        # Two versions of one moment could not be told apart by a clock that stands still.
-        self.fake.timer.advance(1e-4)
-        self.chance.choice(things)()
+    @rule(who=who, key=keys)
+    def set(self, who: int, key: str) -> None:
+        self.world.set(who, key)
 
-    def start(self, who: int, key: str) -> None:
-        if all((load.who, load.key) != (who, key) for load in self.loads):
-            load = Load(self, who, key)
-            if load.thread.is_alive():
-                self.loads.append(load)
+    @rule(who=who, key=keys)
+    def invalidate(self, who: int, key: str) -> None:
+        self.world.invalidate(who, key)
 
-    def finish(self) -> None:
-        if self.loads:
-            self.loads.pop(self.chance.randrange(len(self.loads))).finish()
+    @rule(who=who, key=keys)
+    def look(self, who: int, key: str) -> None:
+        self.world.look(who, key, self.due.get(key, 0) if self.up else 0)
 
-    def invalidate(self, key: str, how: Callable[[], Any]) -> None:
-        self.versions[key] += 1
-        how()
-        self.oldest[key] = self.versions[key]
-
-    def outage(self) -> None:
-        """Redis goes: its listeners hear nothing; when it is back they start anew."""
-        key, who = self.chance.choice(KEYS), self.chance.randrange(2)
-        self.fake.failure = "connection"
+    @rule(failure=st.sampled_from(["connection", "timeout", "circuit"]))
+    def outage(self, failure: str) -> None:
+        """Commands fail; a listener that was connected is told so."""
+        self.fake.failure = failure
         self.fake.listen(False)
-        self.invalidate(key, lambda: self.managers[who].delete(key))
+        self.due = {}
+
+    @precondition(lambda self: not self.up)
+    @rule()
+    def redis_is_back(self) -> None:
+        """Commands are answered; the listeners are not connected yet."""
         self.fake.failure = None
-        self.fake.run_background()
+
+    @precondition(lambda self: self.up)
+    @rule()
+    def deaf(self) -> None:
+        self.fake.listen(False)
+
+    @precondition(lambda self: self.up and not self.fake.listening)
+    @rule()
+    def hears_again(self) -> None:
         self.fake.listen(True)
 
-    def look(self, who: int, key: str) -> None:
-        value = self.managers[who].get(key, MISS)
-        self.violations += value is not MISS and value < self.oldest[key]
+    @precondition(lambda self: self.up and self.owes)
+    @rule()
+    def recover(self) -> None:
+        self.fake.run_background()
 
-    def close(self) -> None:
-        while self.loads:
-            self.finish()
-        for manager in self.managers:
-            manager.close()
+    @rule()
+    def all_is_well(self) -> None:
+        """Whatever was the matter ends, and everything that is held or owed, too."""
+        self.fake.failure = None
+        self.fake.listen(True)
+        self.fake.run_background()
+        self.world.finish_all()
+        self.fake.run_background()
+        self.know()
+        for who, key in itertools.product((0, 1), "ab"):
+            self.world.look(who, key)
+
+    @precondition(lambda self: not self.fake.listening)
+    @rule()
+    def deaf_for_long(self) -> None:
+        """A load without a lease may still fill L1, so none may be held to conclude anything."""
+        self.timer.advance(BLIND_TTL)
+        if self.up and not self.owes and not self.world.held:
+            self.due = dict(self.world.versions)
+
+    def know(self) -> None:
+        if self.up and self.fake.listening and not self.owes:
+            self.world.agreed()
+
+    @invariant()
+    def nothing_is_older_than_it_may_be(self) -> None:
+        assert self.world.violations == []
+        self.know()
+        self.timer.advance(1e-4)  # two steps of one moment could not be told apart
+
+    def teardown(self) -> None:
+        self.world.finish_all()
+        for member in self.members:
+            member.close()
 
 
-def run(seeds: range, steps: int) -> int:
-    violations = 0
-    for seed in seeds:
-        world = World(seed)
-        for _ in range(steps):
-            world.step()
-        for key in KEYS:
-            for who in (0, 1):
-                world.look(who, key)
-        violations += world.violations
-        world.close()
-    return violations
+TestNothingIsResurrected = Machine.TestCase
+TestNothingIsResurrected.settings = settings(
+    max_examples=150, stateful_step_count=60, deadline=None
+)
 
 
-def test_nothing_that_was_invalidated_is_ever_seen_again() -> None:
-    assert run(range(100), 100) == 0
+def test_a_copy_that_l2_has_outlived_does_not_come_back_when_l2_fails() -> None:
+    machine = Machine()
+    machine.set(1, "a")
+    machine.look(1, "a")
+    machine.deaf()
+    machine.delete(0, "a")
+    machine.deaf_for_long()
+    machine.look(1, "a")
+    machine.outage("connection")
+    machine.look(1, "a")
+    machine.teardown()
+    assert machine.world.violations == []
 
 
-def test_the_same_without_leases_finds_violations(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_lease = FakeRemote._store
+@pytest.mark.parametrize("without", ["leases", "recovery"])
+def test_the_same_machine_fails_without(without: Without) -> None:
+    class Crippled(Machine):
+        pass
 
-    def without(self: FakeRemote, item: WireItem) -> bool | str:
-        return with_lease(self, item._replace(token=None))
-
-    monkeypatch.setattr(FakeRemote, "_store", without)
-    assert run(range(30), 100) > 0
-
-
-def test_the_same_without_recovery_finds_violations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Recovery, "add", lambda _self, _keys: False)
-    assert run(range(30), 100) > 0
+    Crippled.without = without
+    with pytest.raises(AssertionError, match="is due"):
+        run_state_machine_as_test(
+            Crippled,
+            settings=settings(
+                max_examples=500,
+                stateful_step_count=60,
+                deadline=None,
+                derandomize=True,
+                database=None,
+                phases=[Phase.generate],
+            ),
+        )

@@ -195,6 +195,8 @@ class Reading(CoreState):
         ):
             read.answered("l1", spare.value, spare.delta)  # deaf, and L2 gone too: L1 serves on
             return True
+        if read.failure != "l2_unavailable":
+            self._outlived(read)
         found = read.found
         if found is None or found.created <= read.known:
             return False
@@ -220,6 +222,18 @@ class Reading(CoreState):
                 )
         read.answered("l2", read.value, found.load_us / 1e6)
         return True
+
+    def _outlived(self, read: Read) -> None:
+        # Deaf for long: L2 has answered in place of L1's copy, which must not come back when L2
+        # fails. An expired copy is kept for stale serving instead.
+        spare = read.spare
+        if spare is None or read.spare_tier != "l1" or read.started >= spare.expires_at:
+            return
+        with self.local.lock:
+            was_there = self.local.peek(read.key, read.started) is spare
+            if was_there:
+                self.local.drop(read.key)
+        self.books.removed("l1", "invalidated", was_there)
 
     def _keep_spare(self, read: Read, now: float) -> bool:
         # An expired value of L2: whether it may answer now; kept for when the load fails.
