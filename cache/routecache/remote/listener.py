@@ -127,6 +127,9 @@ class Listener:
             self._watches.add(prefixes, sink)
             if self._heart is None:
                 self._heart = Heart(cache_prefix(prefixes[0]), self._process)
+            loop = self._loop
+        if loop is not None:
+            loop.wake()
         self.ensure()
 
     def unwatch(self, sink: Sink) -> None:
@@ -145,10 +148,11 @@ class Listener:
             self._stop()
 
     def ensure(self) -> None:
-        """Start the thread if there are sinks and it does not run, as in a forked child."""
-        loop = self._loop
-        if loop is not None:
-            loop.wake()
+        """Start the thread if there are sinks and it does not run, as in a forked child.
+
+        Asked before every L2 command, so it costs nothing while the thread runs.
+        """
+        if self._loop is not None:
             return
         with self._lock:
             if self._running() or not self._watches:
