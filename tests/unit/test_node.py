@@ -1,17 +1,21 @@
 """What a failure of one server means: to the circuit, to the log and to the pool."""
 
 import logging
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import redis
 
 from routecache.errors import RemoteError
-from routecache.remote import urls
+from routecache.remote import clock, exchange, pool, urls
+from routecache.remote import node as node_module
 from routecache.remote.node import Node
+from routecache.testing import ManualTimer
 
 
-@pytest.fixture
-def node() -> Node:
+@pytest.fixture(name="node")
+def one_node() -> Node:
     return Node("redis", urls.parse("redis://:hunter2@localhost"))
 
 
@@ -37,3 +41,42 @@ def test_what_this_process_does_to_itself_opens_no_circuit(node: Node) -> None:
     for _ in range(100):
         node.failed(RemoteError("pool"))
     assert node.breaker.state == "closed"
+
+
+class Slow:
+    """A connection to a server whose clock shows `OFFSET` more, and takes a second to tell."""
+
+    OFFSET = 1_700_000_000.0
+    idle_since = 0.0
+    generation = 0
+
+    def __init__(self, timer: ManualTimer) -> None:
+        self._timer = timer
+
+    def on_connect(self) -> None:
+        """Shake hands."""
+
+    def send_command(self, *_: str) -> None:
+        """Take a command."""
+
+    def read_response(self) -> tuple[bytes, bytes]:
+        self._timer.advance(1.0)
+        return str(int(self._timer() + self.OFFSET)).encode(), b"0"
+
+
+@pytest.mark.parametrize("told_by", ["handshake", "round trip"])
+def test_a_slow_reply_never_has_a_writer_stamp_later_than_the_servers_clock(
+    node: Node, monkeypatch: pytest.MonkeyPatch, told_by: str
+) -> None:
+    timer = ManualTimer()
+    for module in (clock, exchange, node_module, pool):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=timer))
+    connection = cast("Any", Slow(timer))
+    sent_at = timer()
+    if told_by == "handshake":
+        node._handshake(connection)
+    else:
+        exchange.receive(exchange.Sent(node, connection, sent_at, 0, asked_time=True))
+    now = (timer() + Slow.OFFSET) * 1e6
+    assert node.clock.earliest() <= now <= node.clock.latest()
+    assert node.clock.latest() - node.clock.earliest() == 1e6, "as long as the reply took"

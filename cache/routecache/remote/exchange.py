@@ -65,7 +65,8 @@ def receive(sent: Sent) -> list[Any]:
                 replies.append(translate(error))  # the other replies must be read all the same
         if sent.asked_time:
             with contextlib.suppress(redis.ResponseError):
-                sent.node.clock.told(sent.sent_at, time.monotonic(), read())
+                reply = read()
+                sent.node.clock.told(sent.sent_at, time.monotonic(), reply)
     except BaseException as error:
         drop(sent, error)
         raise

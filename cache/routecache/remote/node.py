@@ -117,7 +117,8 @@ class Node:
             self._ask_role(connection)
         sent = time.monotonic()
         connection.send_command("TIME")
-        self.clock.told(sent, time.monotonic(), connection.read_response())
+        reply = connection.read_response()
+        self.clock.told(sent, time.monotonic(), reply)
 
     def _ask_role(self, connection: Any) -> None:
         connection.send_command("ROLE")
