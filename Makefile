@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+PROVE_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check format bench dashboards metrics-doc requirements wheel clean
+.PHONY: help demo test coverage check format bench prove dashboards metrics-doc requirements wheel clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 # Hash-checked, without build isolation: nothing is installed that requirements/ does not pin.
 define install
@@ -53,6 +54,12 @@ format: $(VENV)/.dev ## format the code
 
 bench: $(VENV)/.dev ## measure against peers, in interleaved runs (about 3 minutes)
 	@for b in bench/bench_*.py; do $(BIN)/python -m bench.$$(basename $$b .py) || exit 1; done
+
+prove: $(VENV)/.dev ## prove the engine's promises on real servers (about 10 minutes)
+	@$(BIN)/python -m bench.prove $(PROVE_ARGS)
+
+prove-%: $(VENV)/.dev ## one proof: outage, coherence, resurrection, stampede, failover, storm
+	@$(BIN)/python -m bench.prove $* $(PROVE_ARGS)
 
 dashboards: $(VENV)/.dev ## regenerate dashboards/json and docs/metrics.md from dashboards/*.py
 	$(BIN)/python -m dashboards.build

@@ -33,12 +33,15 @@ class World:
         self.held: list[tuple[int, str]] = []
         self.violations: list[str] = []
         self.seen: Counter[str] = Counter()
+        self.history: list[str] = []
 
     def load(self, who: int, key: str) -> None:
         """Begin a load and hold it, unless one is held already."""
         if (who, key) in self.held:
             return
-        if self.members[who].load(key, self.versions[key], [f"tag {key}"]):
+        held = self.members[who].load(key, self.versions[key], [f"tag {key}"])
+        self.history.append(f"{who} loads {key}" if held else f"{who} has {key}")
+        if held:
             self.held.append((who, key))
             self.seen["loads"] += 1
 
@@ -46,6 +49,7 @@ class World:
         """End the load that was begun `n`th of those that are held."""
         if self.held:
             who, key = self.held.pop(n % len(self.held))
+            self.history.append(f"{who} ends its load of {key}")
             self.members[who].finish(key)
 
     def finish_all(self) -> None:
@@ -70,6 +74,7 @@ class World:
 
     def _change(self, what: str, who: int, key: str, how: Callable[[], None]) -> None:
         self.versions[key] += 1
+        self.history.append(f"{who} {what} {key}, version {self.versions[key]}")
         how()
         self.oldest[who][key] = self.versions[key]
         self.seen[what] += 1
@@ -84,13 +89,15 @@ class World:
         oldest = self.oldest[who]
         oldest[key] = max(oldest[key], due)
         value = self.members[who].get(key)
+        self.history.append(f"{who} sees {value} at {key}")
         self.seen["look-ups"] += 1
         if value is None:
             return
         self.seen["values served"] += 1
         if value < oldest[key]:
             self.violations.append(
-                f"{key}: process {who} serves version {value}, {oldest[key]} is due"
+                f"{key}: process {who} serves version {value}, {oldest[key]} is due, after: "
+                + "; ".join(self.history)
             )
 
 
@@ -129,6 +136,7 @@ class Interleavings:
     def run(self, n: int) -> None:
         """The `n`th interleaving."""
         chance, world = self._chance, self.world
+        world.history = []
         keys = [f"{n}.{name}" for name in "abc"]
         outage = range(0)
         if chance.randrange(self._outage_every) == 0:
@@ -136,9 +144,11 @@ class Interleavings:
             outage = range(start, chance.randrange(start + 1, self.STEPS))
         for step in range(self.STEPS):
             if outage and step == outage.start:
+                world.history.append("Redis is killed")
                 self._topology.primary().kill()
             if outage and step == outage.stop:
                 self._topology.primary().start()
+                world.history.append("Redis is restarted")
                 self.outages += 1
                 self.agree()
             self._step(keys, up=step not in outage)

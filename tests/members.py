@@ -145,7 +145,7 @@ class LocalMember:
 
     def expect(self, key: str) -> None:
         """Wait for news of `key` from now on."""
-        self._news = self.core.news(key)
+        self._news = self.core.news(self.core.new_read(key))
 
     def heard(self, seconds: float) -> bool:
         """Whether the news came within `seconds`."""

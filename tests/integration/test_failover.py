@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
-import redis
 
 from routecache.errors import RemoteError
 from routecache.remote import endpoint as endpoints
@@ -22,8 +21,9 @@ from routecache.remote.node import Node
 from routecache.remote.server import ServerTransport
 from routecache.remote.topology import async_transport_for, transport_for
 from routecache.remote.transport import Command
+from tests.failing_over import promoted
 from tests.helpers import eventually
-from tests.topologies import SERVICE, Cluster, One, Server, WithSentinel
+from tests.topologies import Cluster, One, WithSentinel
 
 DEADLINE = 0.05
 WITHIN = 1.5  # seconds after the promotion; the circuit is probed every half second
@@ -135,32 +135,6 @@ class Tasks(Load):
 LOADS = pytest.mark.parametrize("kind", [Threads, Tasks], ids=["threads", "tasks"])
 
 
-def promoted(servers: list[Server], gone: Server, primaries: int) -> float:
-    """The time when as many primaries as before were there without `gone`."""
-
-    def is_primary(server: Server) -> bool:
-        try:
-            return server.running and server.ask("ROLE")[0] in ("master", b"master")
-        except redis.RedisError:
-            return False
-
-    others = [server for server in servers if server is not gone]
-    eventually(lambda: sum(map(is_primary, others)) == primaries, 30)
-    return time.monotonic()
-
-
-def named(topology: WithSentinel, gone: Server) -> float:
-    """The time when a sentinel named another primary than `gone`."""
-
-    def names_another() -> bool:
-        command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
-        ports = {int(sentinel.ask(*command)[1]) for sentinel in topology.sentinels}
-        return bool(ports - {gone.port})
-
-    eventually(names_another, 30)
-    return time.monotonic()
-
-
 def report(what: str, how: str, load: Load, at: float, there: float) -> None:
     print(
         f"{what}, {how}: the next primary after {there - at:.2f} s,"
@@ -185,7 +159,7 @@ def test_a_failover_of_sentinel(kind: type[Threads | Tasks], how: str) -> None:
             old = topology.primary()
             at = time.monotonic()
             getattr(old, how)()
-            there = named(topology, old)
+            there = promoted(topology, old)
             eventually(load.fine, 30)
         report(f"sentinel, {kind.__name__}", how, load, at, there)
         assert transport.available
@@ -209,7 +183,7 @@ def test_a_failover_of_a_cluster(kind: type[Threads | Tasks], how: str) -> None:
             old = topology.primary()
             at = time.monotonic()
             getattr(old, how)()
-            there = promoted(topology.servers, old, 3)
+            there = promoted(topology, old)
             eventually(load.fine, 30)
         report(f"cluster, {kind.__name__}", how, load, at, there)
         endpoints.release(endpoint)
