@@ -3,14 +3,17 @@
 import logging
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
 
+from routecache import BaseCacheManager, Policy
 from routecache.remote.listener import message_for
 from routecache_exporters.demo.processes import Processes
 from tests.helpers import eventually
 from tests.listening import TAGS, VALUES, Listening, Recorder, Server, ask, listening
+from tests.members import BlockingAsync
 
 KINDS = [pytest.param("redis", marks=pytest.mark.needs("redis-server")), "valkey"]
 
@@ -70,6 +73,31 @@ def test_where_tracking_is_refused_messages_of_our_own_do_the_work(
     ask(client, "CLIENT", "KILL", "TYPE", "pubsub")
     eventually(lambda: sink.transitions() == ["reconnected", "disconnected", "reconnected"])
     assert sum("refuses" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("driver", [BaseCacheManager, BlockingAsync])
+def test_others_are_told_after_a_delete_whose_script_the_server_did_not_know(
+    driver: Any, server: Server, client: "redis.Redis"
+) -> None:
+    rules = PERMITTED["no tracking"].split()
+    ask(client, "ACL", "SETUSER", "limited", "on", ">pass", "~*", *rules)
+    url = f"unix://limited:pass@{server.path}"
+    cache = driver(redis_url=url, cache_prefix="fast", policy=Policy(l2_timeout=5.0))
+    try:
+        eventually(lambda: cache.core.hears)
+        cache.set("k", 1, tags=())
+        client.script_flush()
+        with server.client() as other, other.monitor() as monitor:
+            cache.delete("k")
+            client.echo("end")
+            done: list[str] = []
+            while not done or not done[-1].startswith("ECHO end"):
+                done.append(monitor.next_command()["command"])
+    finally:
+        cache.close()
+    names = [command.partition(" ")[0] for command in done]
+    assert names.index("EVALSHA") < names.index("EVAL")
+    assert "PUBLISH" in names[names.index("EVAL") :], "the first message came before the change"
 
 
 def test_a_user_who_may_listen_to_nothing_is_named_once(

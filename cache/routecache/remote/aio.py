@@ -9,7 +9,6 @@ from routecache.remote import commands
 from routecache.remote.announcing import Announcing
 from routecache.remote.commands import SCAN_COUNT, SCAN_STEP_TIMEOUT, Request
 from routecache.remote.endpoint import Endpoint
-from routecache.remote.scripts import in_full
 from routecache.remote.topology import async_transport_for
 from routecache.remote.transport import AsyncTransport, Transport
 from routecache.typing import Leased, LeaseWanted, Seen, Sink, WireItem
@@ -150,10 +149,9 @@ class AsyncioRemote:
     async def _run(self, request: Request, deadline: float) -> list[Any]:
         told = commands.announced(request, self._sync.announcer)
         replies = await self.transport.execute(request.operation, deadline, told)
-        again = commands.unknown_scripts(replies)
-        if again:
-            in_full_ = [in_full(told[i]) for i in again]
-            sent = await self.transport.execute(request.operation, deadline, in_full_)
-            for i, reply in zip(again, sent, strict=True):
-                replies[i] = reply
+        places, again = commands.in_full(request, told, replies)
+        if places:
+            sent = await self.transport.execute(request.operation, deadline, again)
+            for place, reply in zip(places, sent, strict=False):
+                replies[place] = reply
         return request.read(replies)

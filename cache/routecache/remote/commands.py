@@ -46,13 +46,23 @@ class Request:
         return self.parse(reply)
 
 
-def unknown_scripts(replies: Sequence[Any]) -> list[int]:
-    """The places of commands that must be sent again in full."""
-    return [
+def in_full(
+    request: Request, told: Sequence[Command], replies: Sequence[Any]
+) -> tuple[list[int], list[Command]]:
+    """What to send again to a server that did not know a script, and where its replies belong.
+
+    `told` is what was sent, and ends with what `announced` added. That is sent again, too: when
+    other processes were told for the first time, nothing had changed yet.
+    """
+    places = [
         i
         for i, reply in enumerate(replies)
         if isinstance(reply, RemoteError) and reply.kind == "noscript"
     ]
+    if not places:
+        return [], []
+    again = [scripts.in_full(told[i]) for i in places]
+    return places, [*again, *told[len(request.commands) :]]
 
 
 def announced(request: Request, announcer: Announcer | None) -> Sequence[Command]:

@@ -17,7 +17,6 @@ from routecache.remote.background import Background
 from routecache.remote.commands import SCAN_COUNT, SCAN_STEP_TIMEOUT, Request
 from routecache.remote.endpoint import Endpoint
 from routecache.remote.listener import listener_for
-from routecache.remote.scripts import in_full
 from routecache.remote.topology import transport_for
 from routecache.remote.transport import Transport
 from routecache.typing import Leased, LeaseWanted, Seen, Sink, WireItem
@@ -185,10 +184,9 @@ class SyncRemote:
     def _run(self, request: Request, deadline: float) -> list[Any]:
         told = commands.announced(request, self.announcer)
         replies = self.transport.execute(request.operation, deadline, told)
-        again = commands.unknown_scripts(replies)
-        if again:
-            in_full_ = [in_full(told[i]) for i in again]
-            sent = self.transport.execute(request.operation, deadline, in_full_)
-            for i, reply in zip(again, sent, strict=True):
-                replies[i] = reply
+        places, again = commands.in_full(request, told, replies)
+        if places:
+            sent = self.transport.execute(request.operation, deadline, again)
+            for place, reply in zip(places, sent, strict=False):
+                replies[place] = reply
         return request.read(replies)
