@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import platform
+import signal
 import sys
 import time
 import traceback
@@ -155,6 +156,8 @@ def _plain(outcomes: Sequence[Outcome], seed: int) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    # Ended in order by whoever ends it, so that no server stays behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with contextlib.suppress(KeyboardInterrupt):
         sys.exit(main())
     sys.exit(130)

@@ -1,7 +1,8 @@
 """Cancellation: 10,000 tasks cancelled at random points leave nothing behind.
 
-Tasks set, get, load, delete and read batches; about half of them are cancelled after a few turns
-of the event loop or after a random time, or run into an `asyncio.timeout` of a few milliseconds.
+Tasks set, get, load, delete and read batches. About half of them are to be cancelled, after a few
+turns of the event loop or within 10 ms, and one of seven has an `asyncio.timeout` of up to 5 ms;
+who is done before has luck.
 On one server, behind Sentinel and in a cluster.
 """
 
@@ -58,9 +59,9 @@ class Storm:
         findings.must("wrong values", len(self._wrong), "=", 0)
         findings.must("exceptions of other kinds", len(self._errors), "=", 0)
         findings.must("tasks cancelled or timed out", self._cancelled + self._timed_out, "≥",
-                      TASKS // 5)  # fmt: skip
+                      TASKS // 10)  # fmt: skip
         findings.saw("of these by asyncio.timeout", self._timed_out)
-        findings.must("tasks that ended", self._ended, "≥", TASKS // 5)
+        findings.must("tasks that ended", self._ended, "≥", TASKS // 10)
         # One more for each server: the background, which has L2 forget what interrupted writes did.
         extra = after - before
         findings.must("connections more than before", extra, "≤", len(self._topology.servers))
