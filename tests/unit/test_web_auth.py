@@ -297,6 +297,11 @@ def test_complaints_name_file_line_and_key_and_quote_no_value(text: str, complai
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_is_too_large_is_not_read_in_part(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="too large"):
+        Security(write(tmp_path, "{}\n" + "#\n" * (2 << 20)), Clock())
+
+
 @pytest.mark.parametrize(
     ("module", "text", "complaint"),
     [

@@ -83,18 +83,20 @@ class Listener:
     """A bound socket that listens.
 
     host, port: what it is bound to; the path and 0 for a Unix socket.
+    reached: the address by which this machine reaches it, if `host` does not tell.
     """
 
     sock: socket.socket
     host: str
     port: int
     unix: tuple[int, int] | None = None
+    reached: str | None = None
 
     def url(self, scheme: str) -> str:
         """Where this machine reaches it, without a slash at the end."""
         if self.unix is not None:
             return _UNIX + self.host
-        host = _REACHED_AT.get(self.host, self.host)
+        host = self.reached or _REACHED_AT.get(self.host, self.host)
         return (
             f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
         )
@@ -138,7 +140,9 @@ def _listen_tcp(address: TCPAddress, backlog: int) -> Listener:
         sock.close()
         raise
     bound: tuple[Any, ...] = sock.getsockname()
-    return Listener(sock, str(bound[0]), int(bound[1]))
+    # IPv6 may be switched off on this machine although sockets for it can be had.
+    reached = "127.0.0.1" if both else None
+    return Listener(sock, str(bound[0]), int(bound[1]), reached=reached)
 
 
 def _listen_unix(path: str, backlog: int) -> Listener:

@@ -121,6 +121,8 @@ class Security:
         try:
             if isinstance(content, OSError):
                 raise ConfigurationError(f"cannot read {self._file}: {content.strerror}")
+            if len(content) > _MAX_FILE:
+                raise ConfigurationError(f"{self._file} is no web configuration: it is too large")
             config = parse(self._file, content)
             self._files = config.tls.files if config.tls is not None else ()
         finally:
