@@ -71,7 +71,7 @@ def report(changed: dict[str, object] | None = None, bad: BadRows | None = None)
     replayer = FinishedReplayer(requests=10, loads=1, first_l1_misses=4, first_l1_misses_l2_hits=3)
     return make_report(
         terms(**(changed or {})),
-        replayer,  # type: ignore[arg-type]
+        replayer,
         bad or BadRows(),
         EMPTY,
         snapshot_after(6, 3, 1),
@@ -112,7 +112,7 @@ def test_seconds_saved_take_the_measured_cost_when_it_was_spent() -> None:
     after = ProcessSnapshot((cache_after("model", 8, 0, 2, load_seconds=0.5),), ())
     made = make_report(
         terms(cost_spent=True, cost=0.1),
-        FinishedReplayer(),  # type: ignore[arg-type]
+        FinishedReplayer(),
         BadRows(),
         EMPTY,
         after,

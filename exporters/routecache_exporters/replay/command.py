@@ -3,14 +3,18 @@
 import argparse
 import json
 import math
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from routecache import RoutingCache, RoutingSettings, snapshot
+from routecache import RoutingCache, RoutingSettings, multiprocess, snapshot
 from routecache_exporters.ports import LOOPBACK, choose_port, port_number
+from routecache_exporters.replay import workers
 from routecache_exporters.replay.context import parse_context
+from routecache_exporters.replay.lines import BadRows
 from routecache_exporters.replay.logs import Log
 from routecache_exporters.replay.pace import Pace
 from routecache_exporters.replay.report import Report, Terms, make_report, without_credentials
@@ -63,6 +67,13 @@ def add_command(commands: Commands) -> None:
     )
     parser.add_argument("--limit", type=_positive, metavar="N", help="replay at most N requests")
     parser.add_argument(
+        "--workers",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="replay in N processes, each of which takes every N-th request (default 1)",
+    )
+    parser.add_argument(
         "--cost-ms", type=_milliseconds, default=20.0, metavar="MS", help=_COST_HELP
     )
     parser.add_argument(
@@ -88,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
     """Replay and report; the exit code is in `routecache_exporters.cli.main`."""
     if not args.json:
         require("rich.table", "cli")  # before the work, not after it
+    if args.workers > 1 and args.file == "-":
+        raise UsageError("--workers needs a file, which every worker reads, and no pipe")
     settings = _settings(args)
     with Log(args.file) as log, stop_on_signals() as stop:
         context = parse_context(args.context, log.columns)
@@ -98,29 +111,65 @@ def run(args: argparse.Namespace) -> int:
             args.spend_cost or args.speed is not None,
             args.speed,
             without_credentials(settings.redis_url) if settings.enable_redis else None,
+            args.workers,
         )
         timestamp = timestamp_column(log.columns, args.timestamp, needed=args.speed is not None)
         if args.speed is None and args.timestamp is None:
             timestamp = None  # nobody waits for it, so nobody need read it
+        cost = terms.cost if terms.cost_spent else 0.0
+        if args.workers > 1:
+            report = _in_workers(args, terms, settings, timestamp, cost, stop)
+            _print(report, as_json=args.json)
+            return _exit_code(report, stop)
         with RoutingCache(settings=settings) as cache, _metrics(args), _progress(log) as progress:
             pace = Pace(args.speed, stop)
-            replayer = Replayer(cache, pace, cost=terms.cost if terms.cost_spent else 0.0)
+            replayer = Replayer(cache, pace, cost=cost)
             before = snapshot()
             whole = replayer.run(
                 asked(log, context, timestamp), limit=args.limit, progress=progress
             )
             after = snapshot()
-        if not replayer.requests and not stop.is_set():
-            line, reason = log.bad.first[0]
-            raise UsageError(
-                f"none of the {log.bad.count} rows of {log.name} could be replayed: "
-                f"line {line}: {reason}"
-            )
+        _check_any(replayer.requests, log.name, log.bad, stop)
         report = make_report(
             terms, replayer, log.bad, before, after, behind=pace.behind, interrupted=not whole
         )
     _print(report, as_json=args.json)
     return _exit_code(report, stop)
+
+
+def _in_workers(
+    args: argparse.Namespace,
+    terms: Terms,
+    settings: RoutingSettings,
+    timestamp: str | None,
+    cost: float,
+    stop: Stop,
+) -> Report:
+    with tempfile.TemporaryDirectory(prefix="routecache-replay-") as own:
+        if not os.environ.get(multiprocess.DIRECTORY_VARIABLE):
+            multiprocess.enable(own)
+        store = multiprocess.current()
+        assert store is not None
+        directory = store.directory
+        work = workers.Work(
+            args.file, args.context, timestamp, args.speed, cost, args.limit, settings, directory
+        )
+        before = workers.books(directory, {})
+        with _metrics(args):
+            done = workers.replay(work, args.workers, stop)
+        after = workers.books(directory, done.entries)
+    _check_any(done.requests, args.file, done.bad, stop)
+    return make_report(
+        terms, done, done.bad, before, after, behind=done.behind, interrupted=not done.whole
+    )
+
+
+def _check_any(requests: int, name: str, bad: BadRows, stop: Stop) -> None:
+    if not requests and not stop.is_set():
+        line, reason = bad.first[0]
+        raise UsageError(
+            f"none of the {bad.count} rows of {name} could be replayed: line {line}: {reason}"
+        )
 
 
 def _exit_code(report: Report, stop: Stop) -> int:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from routecache.registry import ProcessSnapshot
 from routecache_exporters.replay.books import CacheBooks, between
 from routecache_exporters.replay.lines import BadRows
-from routecache_exporters.replay.runner import CACHES, Replayer, Tally
+from routecache_exporters.replay.runner import CACHES, Tally
 
 QUANTILES: Final = "interpolated within histogram buckets, not measured"
 
@@ -21,6 +21,7 @@ class Terms:
     cost_spent: whether that time really passed; otherwise it is only accounted.
     speed: logged seconds per second, or None for as fast as possible.
     redis: the URL without credentials, or None without Redis.
+    workers: processes that shared the rows.
     """
 
     log: str
@@ -29,6 +30,31 @@ class Terms:
     cost_spent: bool
     speed: float | None
     redis: str | None
+    workers: int = 1
+
+
+class Replayed(Protocol):
+    """What was asked, and what came of it."""
+
+    @property
+    def requests(self) -> int:
+        """Rows of the log that were asked for."""
+        ...
+
+    @property
+    def tallies(self) -> Mapping[str, Tally]:
+        """By cache name."""
+        ...
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds."""
+        ...
+
+    @property
+    def first_exception(self) -> str | None:
+        """Type and text of the first exception that a call raised."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +148,7 @@ class Report:
         return {
             "log": terms.log,
             "context": terms.context,
+            "workers": terms.workers,
             "speed": "max" if terms.speed is None else terms.speed,
             "ttls_advance": terms.speed is not None,
             "redis": terms.redis,
@@ -155,7 +182,7 @@ class Report:
 
 def make_report(
     terms: Terms,
-    replayer: Replayer,
+    replayer: Replayed,
     bad: BadRows,
     before: ProcessSnapshot,
     after: ProcessSnapshot,

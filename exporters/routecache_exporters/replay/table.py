@@ -79,6 +79,8 @@ def _remarks(report: Report) -> list[str]:
     """What a reader has to know to read the table right."""
     terms = report.terms
     remarks = [f"Redis: {terms.redis}" if terms.redis else "Redis: not used"]
+    if terms.workers > 1:
+        remarks.append(f"{terms.workers} processes took turns, each with an L1 of its own.")
     remarks.append(f"p50 and p99 are {QUANTILES}.")
     firsts = report.total("first_l1_misses")
     if firsts and terms.redis:
