@@ -10,8 +10,9 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.parts import alerts, budget, fleet, l2, loaders, lookups
 from dashboards.shared import Cell, Row, lay_out, new_dashboard
+from routecache_exporters.pack.panels import OVERVIEW
 
-UID: Final = alerts.OVERVIEW
+UID: Final = OVERVIEW
 
 
 def dashboard() -> Dashboard:

@@ -6,18 +6,13 @@ from grafana_foundation_sdk.builders import stat, table
 
 from dashboards import panels
 from dashboards.shared import CACHE, FIRING, JOB_CACHE, PROCESS, RATE
-
-OVERVIEW: Final = "routecache-overview"
+from routecache_exporters.pack.config import PREFIX
+from routecache_exporters.pack.panels import OVERVIEW, PANELS
 
 ALERT_PANELS: Final = {
-    "RouteCacheL2Down": 13,
-    "RouteCacheL2UnreachableFromSome": 20,
-    "RouteCacheL2ErrorRatioHigh": 14,
-    "RouteCacheLookupBudgetBurn": 12,
-    "RouteCacheMetricsAbsent": 23,
-    "RouteCacheTargetDown": 23,
-    "RouteCacheExporterUnmounted": 23,
-    "RouteCacheCollectorFailing": 24,
+    f"{PREFIX}{name}": panel.number
+    for name, panel in PANELS.items()
+    if name not in {"RecentCause", "Watchdog"}
 }
 """The panel that shows what an alert is about; `dashboard_url` in the rules says the same."""
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from dashboards import build
-from dashboards.parts.alerts import ALERT_PANELS, OVERVIEW
+from dashboards.parts.alerts import ALERT_PANELS
+from routecache_exporters.pack.panels import OVERVIEW
 from tests.monitoring import promql
 from tests.monitoring.sources import (
     DASHBOARD_FILES,

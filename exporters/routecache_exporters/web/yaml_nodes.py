@@ -97,6 +97,25 @@ class Section:
         """The mapping under `key`; empty if not given."""
         return Section(self.at(key), self._children(key), known)
 
+    def sections(self, key: str, known: Collection[str]) -> "list[Section]":
+        """The mappings of the list under `key`; none if not given."""
+        if key not in self:
+            return []
+        entry = self._entries[key]
+        if entry.node.id != "sequence":
+            raise entry.place.error("give a list")
+        places = [
+            Place(entry.place.file, _line(item), entry.place.key) for item in entry.node.value
+        ]
+        return [
+            Section(place, _entries(item, place), known)
+            for place, item in zip(places, entry.node.value, strict=True)
+        ]
+
+    def names(self, key: str) -> list[str]:
+        """The keys of the mapping under `key`, which are names of things; none if not given."""
+        return list(self._children(key))
+
     def scalar(self, key: str) -> Scalar | None:
         """The single value of `key`, or None."""
         entry = self._entries.get(key)
