@@ -108,7 +108,8 @@ class SyncTiers:
             replies: Sequence[Any] = remote.lease_many(leases, LEASE_MS, deadline)
         else:
             replies = remote.get_many([read.wire_key for read in wanted], deadline)
-        tag_keys = core.arrived(wanted, replies, remote.server_times())
+        # L1's clock is read first: what passes between the two makes entries older, not younger.
+        tag_keys = core.arrived(wanted, replies, core.timer(), remote.server_times())
         if tag_keys:
             core.tags_arrived(wanted, tag_keys, remote.get_many(tag_keys, deadline))
         return remote.left(deadline)

@@ -73,7 +73,8 @@ class Read:
     def take_in(self, payload: bytes, serializer: Serializer, server_now: int, now: float) -> None:
         """Decode what L2 holds; raises DecodeError.
 
-        `server_now` and `now` are the same moment by the server's clock and by L1's timer.
+        `server_now` and `now` are one moment by the server's clock and by L1's timer, or `now` is
+        the earlier one, which makes the entry older than it is.
         """
         found = envelope.decode(payload, codec=serializer.name)
         self.value = MISS if found.none else serializer.loads(found.payload)

@@ -138,10 +138,13 @@ class Reading(CoreState):
         self,
         reads: Sequence[Read],
         replies: Sequence[Leased | bytes | RemoteError | None],
+        now: float,
         times: tuple[int, int] | None,
     ) -> list[str]:
-        """Take in what L2 holds; returns the tag keys that must be read before it counts."""
-        now = self.timer()
+        """Take in what L2 holds; returns the tag keys that must be read before it counts.
+
+        `now` is L1's time and `times` bound the server's, read no earlier.
+        """
         self.failed("get", replies)
         for read, reply in zip(reads, replies, strict=True):
             if isinstance(reply, RemoteError):
