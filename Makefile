@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 PROVE_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check format bench prove dashboards metrics-doc requirements wheel clean
+.PHONY: help demo test coverage check format bench prove dashboards metrics-doc matrix requirements wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,6 +47,7 @@ check: $(VENV)/.dev ## lint, types, layers, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m dashboards.build --check
 	$(BIN)/python -m dashboards.reference --check
+	$(BIN)/python -m tests.contract.matrix --check
 
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix-only -q .
@@ -67,6 +68,9 @@ dashboards: $(VENV)/.dev ## regenerate dashboards/json and docs/metrics.md from 
 
 metrics-doc: $(VENV)/.dev ## regenerate docs/metrics.md from the catalogue, dashboards and rules
 	$(BIN)/python -m dashboards.reference
+
+matrix: $(VENV)/.dev ## count the contract tests of each promise anew, in docs/promises.md
+	$(BIN)/python -m tests.contract.matrix
 
 # Pins keep their extras: an older pip looks for `coverage[toml]` beside a pin of `coverage` and refuses
 # the newer release that it finds.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from routecache import snapshot
+from tests.books import check_books
 from tests.servers import RedisServer
 
 # How to bring the programs that suites may need, by the names that Debian gives them.
@@ -56,17 +56,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def books_balance() -> Iterator[None]:
     """After every test, in every cache of the process, the counts agree with each other."""
     yield
-    for cache in snapshot().caches:
-        misses = sum(cache.misses.values())
-        outcomes = {name: h.count for name, h in cache.request_duration.items()}
-        assert cache.requests == cache.l1_hits + sum(cache.l1_misses.values()), cache
-        assert cache.l2_hits == outcomes.get("l2_hit", 0) + outcomes.get("stale", 0), cache
-        assert sum(cache.stale_hits.values()) <= cache.l1_hits + cache.l2_hits, cache
-        assert misses == sum(outcomes.get(o, 0) for o in ("load", "miss", "error")), cache
-        assert cache.l1_hit_duration.count <= cache.l1_hits, cache
-        assert 0 <= cache.l1_entries <= cache.l1_max_entries or not cache.l1_max_entries, cache
-        assert cache.loads == cache.load_duration.count, cache
-        assert cache.loads_in_flight == 0, cache
+    check_books()
 
 
 @pytest.fixture(scope="session")

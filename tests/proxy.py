@@ -7,73 +7,113 @@ import threading
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
-Mode: TypeAlias = Literal["pass", "black_hole", "drip"]
+Mode: TypeAlias = Literal["pass", "black_hole", "drip", "refuse", "deaf"]
 
 
 class Proxy:
-    """Forwards to the Unix socket at `path`.
+    """Forwards to `backend`, a Unix socket's path or the (host, port) of a server.
 
-    mode: "pass"; "black_hole" accepts and reads and answers nothing; "drip" sends a reply byte
-    by byte, one each `drip_every` seconds. It may be changed while connections are open.
+    mode, which may be changed while connections are open:
+
+    - "pass";
+    - "black_hole" accepts and reads and answers nothing; a connection that lost bytes so is closed
+      when the mode changes, as its stream has a hole;
+    - "drip" sends a reply byte by byte, one each `drip_every` seconds;
+    - "refuse" closes all connections and lets nobody connect;
+    - "deaf" closes the connections that subscribe to anything, and lets none do so.
     """
 
-    def __init__(self, path: str, drip_every: float = 0.02) -> None:
-        self.mode: Mode = "pass"
+    def __init__(self, backend: str | tuple[str, int], drip_every: float = 0.02) -> None:
         self.drip_every = drip_every
-        self._path = path
+        self._mode: Mode = "pass"
+        self._backend = backend
         self._closed = threading.Event()
+        self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
+        self.port: int = self._listener.getsockname()[1]
+        self._listen()
 
     @property
     def url(self) -> str:
         """For `redis_url`."""
-        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        return f"redis://127.0.0.1:{self.port}/0"
 
-    def _accept(self) -> None:
+    @property
+    def mode(self) -> Mode:
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        was, self._mode = self._mode, mode
+        if mode == "refuse" and was != "refuse":
+            self._end()
+        elif was == "refuse" and mode != "refuse":
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self._listen()
+
+    def _listen(self) -> None:
+        self._start(self._accept, self._listener)
+
+    def _start(self, work: object, *args: object) -> None:
+        thread = threading.Thread(target=work, args=args, daemon=True)  # type: ignore[arg-type]  # callable
+        self._threads = [t for t in self._threads if t.is_alive()] + [thread]
+        thread.start()
+
+    def _accept(self, listener: socket.socket) -> None:
         while not self._closed.is_set():
             try:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
-            thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._start(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
-        backend = socket.socket(socket.AF_UNIX)
+        family = socket.AF_UNIX if isinstance(self._backend, str) else socket.AF_INET
+        backend = socket.socket(family)
+        lost = listens = False
         with client, backend, selectors.DefaultSelector() as selector, contextlib.suppress(OSError):
-            backend.connect(self._path)
+            backend.connect(self._backend)
             selector.register(client, selectors.EVENT_READ, backend)
             selector.register(backend, selectors.EVENT_READ, client)
             while not self._closed.is_set():
-                for key, _ in selector.select(0.05):
+                ready = selector.select(0.05)
+                mode = self._mode
+                if mode == "refuse" or (lost and mode != "black_hole"):
+                    return
+                for key, _ in ready:
                     source: socket.socket = key.fileobj  # type: ignore[assignment]  # registered above
                     data = source.recv(65536)
                     if not data:
                         return
-                    if self.mode == "black_hole":
-                        continue
-                    if self.mode == "drip" and source is backend:
+                    listens = listens or (source is client and b"SUBSCRIBE" in data)
+                    if mode == "black_hole":
+                        lost = True
+                    elif mode == "deaf" and listens:
+                        return
+                    elif mode == "drip" and source is backend:
                         self._drip(client, data)
                     else:
                         key.data.sendall(data)
+                if mode == "deaf" and listens:
+                    return
 
     def _drip(self, client: socket.socket, data: bytes) -> None:
         for i in range(len(data)):
-            client.sendall(data[i : i + 1])
-            if self._closed.wait(self.drip_every):
+            client.sendall(data[i : i + 1] if self._mode == "drip" else data[i:])
+            if self._mode != "drip" or self._closed.wait(self.drip_every):
                 return
 
-    def close(self) -> None:
-        """Stop listening and end all connections."""
-        self._closed.set()
+    def _end(self) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
             thread.join(5)
+
+    def close(self) -> None:
+        """Stop listening and end all connections."""
+        self._closed.set()
+        self._end()
 
     def __enter__(self) -> Self:
         return self

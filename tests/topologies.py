@@ -108,7 +108,12 @@ class Server:
 
 
 class Topology:
-    """Servers and the URL by which a cache finds them. A context manager."""
+    """Servers and the URL by which a cache finds them. A context manager.
+
+    `program` is what `redis` starts; it takes the options of redis-server.
+    """
+
+    program = "redis-server"
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="routecache-"))
@@ -142,8 +147,8 @@ class Topology:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def redis(self, **options: object) -> Server:
-        """Start a redis-server on a free port."""
-        port = free_port()
+        """Start a server with these options on a free port, or on `port`."""
+        port = int(str(options.pop("port", 0))) or free_port()
         directory = self.directory / str(port)
         directory.mkdir()
         settings: dict[str, object] = {
@@ -154,7 +159,7 @@ class Topology:
             "repl-diskless-sync-delay": 0,
             **{name.replace("_", "-"): value for name, value in options.items()},
         }
-        argv = ["redis-server"]
+        argv = [self.program]
         for name, value in settings.items():
             argv += [f"--{name}", *str(value).split(" ")]
         server = Server(argv, port=port, password=str(options.get("requirepass", "")))

@@ -13,19 +13,17 @@ from routecache.serializers import MsgpackSerializer
 from routecache.stats import CacheSnapshot, stats_for
 from routecache.testing import FakeRemote, ManualTimer
 from routecache.typing import ERROR_KINDS
-from tests.contract.test_engine import NOWHERE, World, driver, in_thread, topologies, world
+from tests.contract.world import World, in_thread
 from tests.helpers import eventually
 from tests.topologies import One
 
-__all__ = ["driver", "topologies", "world"]  # fixtures
+NOWHERE = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture
 def fake_world(driver: str) -> Iterator[World]:
     """For what only a clock and a server that the test moves can show."""
-    timer = ManualTimer()
-    fake = FakeRemote(timer)
-    made = World(driver, {"redis_client": fake}, timer, fake)
+    made = World(driver, "fake", None, {"l2_timeout": 1.0})
     yield made
     made.close()
 
@@ -268,7 +266,7 @@ def test_no_failure_of_l2_is_raised_and_each_is_named(fake_world: World, kind: s
 
 
 def test_a_redis_that_nobody_runs_is_unavailable(driver: str, world: World) -> None:
-    said = world.make(redis_url=NOWHERE, redis_client=None).explain("k")
+    said = world.make(redis_url=NOWHERE, redis_client=None, waits=False).explain("k")
     assert said.l2 is not None
     assert said.l2.state == "unavailable"
     assert said.l2.error in ("connection", "circuit", "pool", "timeout")
@@ -277,7 +275,7 @@ def test_a_redis_that_nobody_runs_is_unavailable(driver: str, world: World) -> N
 @pytest.mark.needs("redis-server")
 def test_a_silent_redis_costs_no_more_than_the_deadline(driver: str) -> None:
     with One() as topology:
-        made = World(driver, {"redis_url": topology.url}, ManualTimer(), None)
+        made = World(driver, "redis", topology, {"l2_timeout": 1.0})
         try:
             a = made.make(policy={"l2_timeout": 0.05})
             assert eventually(lambda: a.explain("k").l2.state == "absent", 10)
