@@ -7,6 +7,7 @@ from routecache_exporters.http import (
     mount_wsgi,
     start_http_server,
 )
+from routecache_exporters.performance_metrics import performance_metrics
 from routecache_exporters.prometheus import RoutecacheCollector, register
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "make_wsgi_app",
     "mount_asgi",
     "mount_wsgi",
+    "performance_metrics",
     "register",
     "start_http_server",
 ]
