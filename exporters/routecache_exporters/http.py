@@ -2,9 +2,10 @@
 
 Every variant serves the same pages:
 
-    /            a landing page for people
+    /            the status page, for people
     /metrics     OpenMetrics or the classic text format, whichever the client prefers; gzip;
                  `?name[]=` limits the answer to the named series
+    /stats.json  the performance metrics (docs/stats-json.md); `?history` adds the last minutes
     /-/healthy   200 while the exporter runs
     /-/ready     200 once `ready` says so, 503 before
 
@@ -81,12 +82,14 @@ def start_http_server(
     if texts and (addr, port) != (DEFAULT_ADDR, DEFAULT_PORT):
         raise ConfigurationError("give either addr and port or listen, not both")
     site = Site(registry, ready=ready)
-    return serve(
+    server = serve(
         site,
         addresses,
         timeout=timeout,
         config_file=None if config_file is None else Path(config_file),
     )
+    site.watch()
+    return server
 
 
 def make_wsgi_app(

@@ -20,7 +20,7 @@ PROMETHEUS_3 = (
     "application/openmetrics-text;version=0.0.1;q=0.5,"
     "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
-PAGES = ("/", "/metrics", "/-/healthy", "/-/ready")
+PAGES = ("/", "/metrics", "/stats.json", "/-/healthy", "/-/ready")
 
 
 def site(**options: Any) -> Site:

@@ -239,6 +239,7 @@ class ExporterServer:
         self._shared.parting.close()
         self._shared.connections.stop_reading()
         self._shared.refusals.stop_reading()
+        self._shared.site.rest()
 
     def reset_after_fork(self) -> None:
         """Let go of the parent's socket; the thread that served it does not exist here."""
