@@ -62,6 +62,9 @@ prove: $(VENV)/.dev ## prove the engine's promises on real servers (about 10 min
 prove-%: $(VENV)/.dev ## one proof: outage, coherence, resurrection, stampede, failover, storm
 	@$(BIN)/python -m bench.prove $* $(PROVE_ARGS)
 
+prove-workers: $(VENV)/.dev ## gunicorn under wrk: /metrics against what wrk counted (wants wrk)
+	@$(BIN)/python -m bench.prove_workers
+
 dashboards: $(VENV)/.dev ## regenerate dashboards/json and docs/metrics.md from dashboards/*.py
 	$(BIN)/python -m dashboards.build
 	$(BIN)/python -m dashboards.reference
