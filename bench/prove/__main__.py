@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.prove import coherence, failover, outage, resurrection, stampede, storm
+from bench.prove import books, coherence, failover, outage, resurrection, stampede, storm
 from bench.prove.findings import Figure, Findings
 
 PROOFS: Final[dict[str, Callable[[Findings], None]]] = {
@@ -31,6 +31,7 @@ PROOFS: Final[dict[str, Callable[[Findings], None]]] = {
     "stampede": stampede.prove,
     "failover": failover.prove,
     "storm": storm.prove,
+    "books": books.prove,
 }
 _STYLES: Final = {"kept": "green", "missed": "yellow", "BROKEN": "bold red"}
 
