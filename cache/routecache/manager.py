@@ -99,7 +99,9 @@ class BaseCacheManager:
             l1_max_bytes=l1_max_bytes,
         )
         connect = not self._waits_for_nothing
-        self.remote = remote = _remote(redis_url, redis_client, connect) if enable_redis else None
+        self.remote = remote = (
+            _remote(redis_url, redis_client, connect, self.name) if enable_redis else None
+        )
         self.tend = None if remote is None else Tending(self.core, remote)
         self.tiers = SyncTiers(self.core, remote, self.tend)
         # What the hit path reads; see `get`.
@@ -381,9 +383,11 @@ def _serializer(given: Serializer | None, policy: Policy) -> Serializer:
     return CompressedSerializer(serializer, policy.compress_over)
 
 
-def _remote(url: str | None, client: RedisClient | Remote | None, connect: bool) -> Remote:
+def _remote(
+    url: str | None, client: RedisClient | Remote | None, connect: bool, cache: str
+) -> Remote:
     if client is not None and isinstance(client, Remote):
         return client
     if client is None and url is None:
         url = os.environ.get("REDIS_URL") or DEFAULT_REDIS_URL
-    return SyncRemote(url, client, connect=connect)
+    return SyncRemote(url, client, connect=connect, cache=cache)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from routecache import tracing
 from routecache.errors import RemoteError
 from routecache.remote import commands
 from routecache.remote.announcing import Announcing
@@ -147,6 +148,14 @@ class AsyncioRemote:
         await self.transport.aclose()
 
     async def _run(self, request: Request, deadline: float) -> list[Any]:
+        if tracing.hook is None or not tracing.wanted("l2"):
+            return await self._send(request, deadline)
+        size = len(request.commands)
+        with tracing.L2Step(self._sync.cache, self.alias, request.operation, size) as step:
+            step.results = await self._send(request, deadline)
+        return step.results
+
+    async def _send(self, request: Request, deadline: float) -> list[Any]:
         told = commands.announced(request, self._sync.announcer)
         replies = await self.transport.execute(request.operation, deadline, told)
         places, again = commands.in_full(request, told, replies)

@@ -60,6 +60,7 @@ class Announcer:
 
 
 class Announcing(RemoteState, Protocol):
-    """A remote that knows whom to tell."""
+    """A remote that knows whom to tell, and the name of the cache that it belongs to."""
 
     announcer: Announcer | None
+    cache: str

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import redis
 
-from routecache import registry
+from routecache import registry, tracing
 from routecache.errors import RemoteError
 from routecache.remote import commands, observing
 from routecache.remote import endpoint as endpoints
@@ -30,12 +30,19 @@ class SyncRemote:
     """A Redis or Valkey server as L2, see `routecache.typing.Remote`. Safe for threads.
 
     Constructing it waits at most half a second for the first connection (not at all without
-    `connect`); failed, the cache starts on L1 alone and tries again by itself.
+    `connect`); failed, the cache starts on L1 alone and tries again by itself. `cache` is the name
+    by which a trace knows whose steps these are.
     """
 
     def __init__(
-        self, url: str | None = None, client: RedisClient | None = None, *, connect: bool = True
+        self,
+        url: str | None = None,
+        client: RedisClient | None = None,
+        *,
+        connect: bool = True,
+        cache: str = "",
     ) -> None:
+        self.cache = cache
         self.endpoint: Endpoint = endpoints.acquire(url, client)
         registry.register_endpoints(observing.snapshots)
         # Also lets go of the endpoint when a manager is dropped without having been closed.
@@ -182,6 +189,14 @@ class SyncRemote:
         self._release()
 
     def _run(self, request: Request, deadline: float) -> list[Any]:
+        if tracing.hook is None or not tracing.wanted("l2"):
+            return self._send(request, deadline)
+        size = len(request.commands)
+        with tracing.L2Step(self.cache, self.alias, request.operation, size) as step:
+            step.results = self._send(request, deadline)
+        return step.results
+
+    def _send(self, request: Request, deadline: float) -> list[Any]:
         told = commands.announced(request, self.announcer)
         replies = self.transport.execute(request.operation, deadline, told)
         places, again = commands.in_full(request, told, replies)

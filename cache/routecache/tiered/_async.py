@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeAlias
 
+from routecache import tracing
 from routecache.errors import LoadTimeoutError, RemoteError, ValueTooLargeError
 from routecache.explanation import Explanation
 from routecache.tiered._core import LEASE_MS, TAG_TTL, TieredCore
@@ -155,7 +156,9 @@ class AsyncTiers:
         # its own key.
         landing: Landing | None = None
         try:
-            landing = Landing("load", await self._waits.call(loader))
+            plain = tracing.hook is None
+            value = await self._waits.call(loader) if plain else await self._traced(loader, None)
+            landing = Landing("load", value)
             return landing
         finally:
             self.core.end_wait(read, flight, landing)
@@ -181,6 +184,8 @@ class AsyncTiers:
             raise again(error) from error
         finally:
             core.flights.waited(flight)
+            if tracing.hook is not None:
+                core.trace_wait(read, flight, landing)
             if landing is ABANDONED:
                 core.forgo(read)
             else:
@@ -218,23 +223,38 @@ class AsyncTiers:
     async def _spawn(
         self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
     ) -> bool:
+        if tracing.hook is not None:
+            flight.origin = tracing.here()
         lost = functools.partial(self.core.flights.abandon, flight)
         return await self._waits.spawn(lost, self._lead_behind, flight, loader, ttl, tags, kind)
 
     async def _lead_behind(
         self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
     ) -> None:
+        if tracing.hook is None or not tracing.wanted_behind(flight.origin):
+            await self._bring_home(flight, loader, ttl, tags, kind)
+            return
+        details = self.core.details("refresh", kind, link=flight.origin)
+        with tracing.Opened(details) as span:
+            span.outcome = await self._bring_home(flight, loader, ttl, tags, kind)
+
+    async def _bring_home(
+        self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
+    ) -> tracing.SpanOutcome:
+        """Lead `flight` in the background; says how it ended."""
         core = self.core
         read = core.begin_refresh(flight.key, kind)
         try:
             landing = await self._answer(flight, read, loader, ttl, tags)
         except Exception as error:  # noqa: BLE001  # counted; it belongs to those who wait for it
             core.flights.fail(flight, error)
+            return "error"
         except BaseException:
             core.flights.abandon(flight)
             raise
         else:
             core.flights.land(flight, landing)
+            return core.outcome(landing)
         finally:
             core.end_refresh(read, kind)
 
@@ -258,7 +278,7 @@ class AsyncTiers:
                         left = core.policy.l2_timeout
                 if read.answer is not None:
                     return core.landed(read)
-                return Landing("load", await self._load(read, left, loader, ttl, tags))
+                return Landing("load", await self._load(flight, read, left, loader, ttl, tags))
         except Exception:
             if not read.background and core.serve_stale(read, "error"):
                 return core.landed(read)
@@ -277,14 +297,24 @@ class AsyncTiers:
             core.no_news(read, news)
 
     async def _load(
-        self, read: Read, left: float, loader: Loader, ttl: float | None, tags: Tags, /
+        self,
+        flight: Flight,
+        read: Read,
+        left: float,
+        loader: Loader,
+        ttl: float | None,
+        tags: Tags,
+        /,
     ) -> Any:
         core, remote = self.core, self._remote
         created = core.created(read, None if remote is None else remote.server_times())
         self._hold(read)
         began = core.begin_load()
         try:
-            value = await self._waits.call(loader)
+            if tracing.hook is None:
+                value = await self._waits.call(loader)
+            else:
+                value = await self._traced(loader, flight)
         except BaseException as error:
             core.end_load(read, began, error)
             await self._give_up(read, left)
@@ -312,6 +342,17 @@ class AsyncTiers:
         finally:
             core.let_go(read)
         return value
+
+    async def _traced(self, loader: Loader, flight: Flight | None) -> Any:
+        """What `loader` gives, called inside a span if one is wanted."""
+        if not tracing.wanted("load"):
+            return await self._waits.call(loader)
+        with tracing.Opened(self.core.details("load")) as span:
+            if flight is not None:
+                flight.place = span.place
+            value = await self._waits.call(loader)
+            span.outcome = "none" if value is MISS else "value"
+            return value
 
     def _hold(self, read: Read) -> None:
         self.core.hold(read)
@@ -377,7 +418,12 @@ class AsyncTiers:
         core = self.core
         began = core.timer()
         core.check_keys(*keys)
-        dropped = await self._delete(keys, core.policy.l2_timeout)
+        if tracing.hook is None or not tracing.wanted("invalidation"):
+            dropped = await self._delete(keys, core.policy.l2_timeout)
+        else:
+            with tracing.Opened(core.details("invalidation", "delete", len(keys))) as span:
+                dropped = await self._delete(keys, core.policy.l2_timeout)
+                span.outcome = "done"
         core.spent(began)
         return dropped
 
@@ -412,6 +458,16 @@ class AsyncTiers:
 
         `others` are caches of the same endpoint for which the same happens in the same step.
         """
+        if tracing.hook is None or not tracing.wanted("invalidation"):
+            await self._invalidate(tags, reason, others)
+            return
+        with tracing.Opened(self.core.details("invalidation", "tags", len(tags))) as span:
+            await self._invalidate(tags, reason, others)
+            span.outcome = "done"
+
+    async def _invalidate(
+        self, tags: Sequence[str], reason: str, others: Sequence["AsyncTiers"]
+    ) -> None:
         remote = self._remote
         cores = [self.core, *(other.core for other in others)]
         began = self.core.timer()
@@ -437,6 +493,14 @@ class AsyncTiers:
 
     async def clear(self) -> bool:
         """Remove all entries of this cache from both tiers; False if L2 failed at it."""
+        if tracing.hook is None or not tracing.wanted("invalidation"):
+            return await self._clear()
+        with tracing.Opened(self.core.details("invalidation", "clear")) as span:
+            cleared = await self._clear()
+            span.outcome = "done" if cleared else "error"
+        return cleared
+
+    async def _clear(self) -> bool:
         core, remote = self.core, self._remote
         core.check_keys()
         core.drop_all()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeAlias
 
+from routecache import tracing
 from routecache.errors import LoadTimeoutError, RemoteError, ValueTooLargeError
 from routecache.explanation import Explanation
 from routecache.tiered._core import LEASE_MS, TAG_TTL, TieredCore
@@ -154,7 +155,9 @@ class SyncTiers:
         # its own key.
         landing: Landing | None = None
         try:
-            landing = Landing("load", self._waits.call(loader))
+            plain = tracing.hook is None
+            value = self._waits.call(loader) if plain else self._traced(loader, None)
+            landing = Landing("load", value)
             return landing
         finally:
             self.core.end_wait(read, flight, landing)
@@ -180,6 +183,8 @@ class SyncTiers:
             raise again(error) from error
         finally:
             core.flights.waited(flight)
+            if tracing.hook is not None:
+                core.trace_wait(read, flight, landing)
             if landing is ABANDONED:
                 core.forgo(read)
             else:
@@ -217,23 +222,38 @@ class SyncTiers:
     def _spawn(
         self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
     ) -> bool:
+        if tracing.hook is not None:
+            flight.origin = tracing.here()
         lost = functools.partial(self.core.flights.abandon, flight)
         return self._waits.spawn(lost, self._lead_behind, flight, loader, ttl, tags, kind)
 
     def _lead_behind(
         self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
     ) -> None:
+        if tracing.hook is None or not tracing.wanted_behind(flight.origin):
+            self._bring_home(flight, loader, ttl, tags, kind)
+            return
+        details = self.core.details("refresh", kind, link=flight.origin)
+        with tracing.Opened(details) as span:
+            span.outcome = self._bring_home(flight, loader, ttl, tags, kind)
+
+    def _bring_home(
+        self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
+    ) -> tracing.SpanOutcome:
+        """Lead `flight` in the background; says how it ended."""
         core = self.core
         read = core.begin_refresh(flight.key, kind)
         try:
             landing = self._answer(flight, read, loader, ttl, tags)
         except Exception as error:  # noqa: BLE001  # counted; it belongs to those who wait for it
             core.flights.fail(flight, error)
+            return "error"
         except BaseException:
             core.flights.abandon(flight)
             raise
         else:
             core.flights.land(flight, landing)
+            return core.outcome(landing)
         finally:
             core.end_refresh(read, kind)
 
@@ -257,7 +277,7 @@ class SyncTiers:
                         left = core.policy.l2_timeout
                 if read.answer is not None:
                     return core.landed(read)
-                return Landing("load", self._load(read, left, loader, ttl, tags))
+                return Landing("load", self._load(flight, read, left, loader, ttl, tags))
         except Exception:
             if not read.background and core.serve_stale(read, "error"):
                 return core.landed(read)
@@ -276,14 +296,24 @@ class SyncTiers:
             core.no_news(read, news)
 
     def _load(
-        self, read: Read, left: float, loader: Loader, ttl: float | None, tags: Tags, /
+        self,
+        flight: Flight,
+        read: Read,
+        left: float,
+        loader: Loader,
+        ttl: float | None,
+        tags: Tags,
+        /,
     ) -> Any:
         core, remote = self.core, self._remote
         created = core.created(read, None if remote is None else remote.server_times())
         self._hold(read)
         began = core.begin_load()
         try:
-            value = self._waits.call(loader)
+            if tracing.hook is None:
+                value = self._waits.call(loader)
+            else:
+                value = self._traced(loader, flight)
         except BaseException as error:
             core.end_load(read, began, error)
             self._give_up(read, left)
@@ -311,6 +341,17 @@ class SyncTiers:
         finally:
             core.let_go(read)
         return value
+
+    def _traced(self, loader: Loader, flight: Flight | None) -> Any:
+        """What `loader` gives, called inside a span if one is wanted."""
+        if not tracing.wanted("load"):
+            return self._waits.call(loader)
+        with tracing.Opened(self.core.details("load")) as span:
+            if flight is not None:
+                flight.place = span.place
+            value = self._waits.call(loader)
+            span.outcome = "none" if value is MISS else "value"
+            return value
 
     def _hold(self, read: Read) -> None:
         self.core.hold(read)
@@ -376,7 +417,12 @@ class SyncTiers:
         core = self.core
         began = core.timer()
         core.check_keys(*keys)
-        dropped = self._delete(keys, core.policy.l2_timeout)
+        if tracing.hook is None or not tracing.wanted("invalidation"):
+            dropped = self._delete(keys, core.policy.l2_timeout)
+        else:
+            with tracing.Opened(core.details("invalidation", "delete", len(keys))) as span:
+                dropped = self._delete(keys, core.policy.l2_timeout)
+                span.outcome = "done"
         core.spent(began)
         return dropped
 
@@ -411,6 +457,14 @@ class SyncTiers:
 
         `others` are caches of the same endpoint for which the same happens in the same step.
         """
+        if tracing.hook is None or not tracing.wanted("invalidation"):
+            self._invalidate(tags, reason, others)
+            return
+        with tracing.Opened(self.core.details("invalidation", "tags", len(tags))) as span:
+            self._invalidate(tags, reason, others)
+            span.outcome = "done"
+
+    def _invalidate(self, tags: Sequence[str], reason: str, others: Sequence["SyncTiers"]) -> None:
         remote = self._remote
         cores = [self.core, *(other.core for other in others)]
         began = self.core.timer()
@@ -436,6 +490,14 @@ class SyncTiers:
 
     def clear(self) -> bool:
         """Remove all entries of this cache from both tiers; False if L2 failed at it."""
+        if tracing.hook is None or not tracing.wanted("invalidation"):
+            return self._clear()
+        with tracing.Opened(self.core.details("invalidation", "clear")) as span:
+            cleared = self._clear()
+            span.outcome = "done" if cleared else "error"
+        return cleared
+
+    def _clear(self) -> bool:
         core, remote = self.core, self._remote
         core.check_keys()
         core.drop_all()

@@ -41,14 +41,20 @@ ABANDONED = Landing("abandoned")
 
 
 class Flight:
-    """One load that is under way. `thread` is that of its leader, 0 without one yet."""
+    """One load that is under way. `thread` is that of its leader, 0 without one yet.
 
-    __slots__ = ("failure", "future", "key", "thread")
+    `place` is that of its load's span, for those who wait, and `origin` that of the call that sent
+    it to the background; None without a trace.
+    """
+
+    __slots__ = ("failure", "future", "key", "origin", "place", "thread")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.failure: MissReason | None = None  # why L2 could not answer the leader
         self.thread = 0
+        self.origin: object = None
+        self.place: object = None
         self.future: Future[Landing] = Future()
 
 

@@ -9,6 +9,7 @@ from routecache.tiered.books import NO_COST, Cost
 from routecache.tiered.flights import Flight, Landing
 from routecache.tiered.operations import Read
 from routecache.tiered.state import CoreState
+from routecache.tracing import failure_of
 from routecache.typing import (
     MISS,
     Leased,
@@ -379,12 +380,7 @@ class Reading(CoreState):
         """A loader returned, or raised `error`; returns the seconds it took."""
         with self.local.lock:
             self.loads_in_flight = max(0, self.loads_in_flight - 1)  # 0 if forked in a loader
-        if error is None:
-            failure = None
-        elif isinstance(error, TimeoutError):
-            failure = "timeout"
-        else:
-            failure = "error" if isinstance(error, Exception) else "cancelled"
+        failure = None if error is None else failure_of(error)
         seconds = self.timer() - began
         read.loading += seconds
         self.books.load(seconds, failure)
