@@ -48,6 +48,7 @@ check: $(VENV)/.dev ## lint, types, layers, generated files
 	$(BIN)/python -m dashboards.build --check
 	$(BIN)/python -m dashboards.reference --check
 	$(BIN)/python -m tests.contract.matrix --check
+	$(BIN)/python -m dashboards.otel_reference --check
 
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix-only -q .
@@ -68,9 +69,11 @@ prove-workers: $(VENV)/.dev ## gunicorn under wrk: /metrics against what wrk cou
 dashboards: $(VENV)/.dev ## regenerate dashboards/json and docs/metrics.md from dashboards/*.py
 	$(BIN)/python -m dashboards.build
 	$(BIN)/python -m dashboards.reference
+	$(BIN)/python -m dashboards.otel_reference
 
-metrics-doc: $(VENV)/.dev ## regenerate docs/metrics.md from the catalogue, dashboards and rules
+metrics-doc: $(VENV)/.dev ## regenerate docs/metrics.md and the table in docs/opentelemetry.md
 	$(BIN)/python -m dashboards.reference
+	$(BIN)/python -m dashboards.otel_reference
 
 matrix: $(VENV)/.dev ## count the contract tests of each promise anew, in docs/promises.md
 	$(BIN)/python -m tests.contract.matrix

@@ -45,9 +45,10 @@ from routecache.typing import Timer
 from routecache_exporters.bounds import DEFAULT_LIMIT, LabelBounds
 from routecache_exporters.build import build_info
 from routecache_exporters.catalog import METRICS
+from routecache_exporters.gather import gather
 from routecache_exporters.metric import Metric
-from routecache_exporters.multiprocess import Source, Workers, WorkersReader, alone
-from routecache_exporters.rows import Value, cache_rows, endpoint_rows, provider_rows
+from routecache_exporters.multiprocess import WorkersReader
+from routecache_exporters.rows import Value
 from routecache_exporters.scrape import Scrape
 from routecache_exporters.tracing import trace_labels
 
@@ -97,35 +98,9 @@ class RoutecacheCollector(Collector):
     def collect(self) -> Iterable[Family]:
         """All families of one snapshot taken now. Never raises."""
         scrape = Scrape(self._bounds, self._timer)
-        snapshot = ProcessSnapshot((), ())
-        with scrape.part("snapshot"):
-            snapshot = self._snapshot()
-        sources = self._sources(scrape, snapshot)
-        with scrape.part("caches"):
-            caches = ((cache, s.select) for s in sources for cache in s.snapshot.caches)
-            for name, group in scrape.group("cache", caches, lambda found: found[0].name):
-                rows = (row for c, select in group for row in select(cache_rows(c, name)))
-                scrape.add("caches", rows)
-            for s in sources:
-                scrape.add("caches", s.select(provider_rows(s.snapshot.providers)))
-        with scrape.part("endpoints"):
-            endpoints = ((l2, s.select) for s in sources for l2 in s.snapshot.endpoints)
-            for alias, same in scrape.group("l2", endpoints, lambda found: found[0].alias):
-                rows = (row for l2, select in same for row in select(endpoint_rows(l2, alias)))
-                scrape.add("endpoints", rows)
+        columns = gather(scrape, self._snapshot, self._build, self._workers)
         self._log_changes(scrape.failures)
-        columns = scrape.finish(self._build)
         return [_family(metric, column) for metric, column in columns.items()]
-
-    def _sources(self, scrape: Scrape, snapshot: ProcessSnapshot) -> tuple[Source, ...]:
-        if not self._workers.in_use:
-            return (Source(snapshot, alone),)
-        workers = Workers((), "")  # no sums at all, where they would be wrong
-        with scrape.part("workers"):
-            workers = self._workers.read(snapshot)
-        if workers.problem:
-            scrape.failures["workers"] = workers.problem
-        return workers.sources
 
     def _log_changes(self, failures: Mapping[str, str]) -> None:
         before, self._failures = self._failures, failures
