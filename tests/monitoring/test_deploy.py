@@ -1,19 +1,22 @@
 """The compose stack and its image: what can be checked without running containers."""
 
+import copy
 import json
 import re
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from routecache_exporters.cli import _parser
+from tests.monitoring.compose_file import ComposeFile
 from tests.monitoring.sources import DEPLOY, PROMETHEUS, ROOT, RUNBOOKS, load
 
 COMPOSE: dict[str, Any] = load(DEPLOY / "compose.yaml")
@@ -34,6 +37,34 @@ def test_the_stack_is_complete() -> None:
         "prometheus",
         "grafana",
     }
+
+
+def test_stack_is_what_the_compose_specification_knows() -> None:
+    """Key by key, and names agree."""
+    ComposeFile.model_validate(COMPOSE)
+
+
+BREAK: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a key that is misspelt": lambda it: it["services"]["redis"].update(readonly=True),
+    "a section that is not known": lambda it: it.update(service={}),
+    "a number that should be text": lambda it: it["services"]["grafana"].update(user=472),
+    "a wait for nobody": lambda it: it["services"]["grafana"].update(
+        depends_on={"prom": {"condition": "service_healthy"}}
+    ),
+    "a volume that is not there": lambda it: it["services"]["redis"].update(volumes=["d:/data"]),
+    "a duration without a unit": lambda it: it["services"]["redis"]["healthcheck"].update(
+        interval="10"
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", BREAK)
+def test_what_compose_would_refuse_is_seen(mistake: str) -> None:
+    """The check can fail."""
+    compose = copy.deepcopy(COMPOSE)
+    BREAK[mistake](compose)
+    with pytest.raises(ValidationError):
+        ComposeFile.model_validate(compose)
 
 
 @every_service
