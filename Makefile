@@ -8,10 +8,10 @@ PYTEST_ARGS ?=
 PROVE_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check format bench prove dashboards metrics-doc matrix requirements wheel clean
+.PHONY: help demo test coverage check kubernetes-check format bench prove dashboards metrics-doc matrix manifests requirements wheel clean
 
 help: ## list the targets
-	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 # Hash-checked, without build isolation: nothing is installed that requirements/ does not pin.
 define install
@@ -49,6 +49,17 @@ check: $(VENV)/.dev ## lint, types, layers, generated files
 	$(BIN)/python -m dashboards.reference --check
 	$(BIN)/python -m tests.contract.matrix --check
 	$(BIN)/python -m dashboards.otel_reference --check
+	$(BIN)/python -m deploy.generate --check
+
+# The schemas of Kubernetes take 110 MB: an environment of their own, for who needs it.
+$(VENV)-kubernetes/.installed: requirements/kubernetes.txt
+	@test -x $(VENV)-kubernetes/bin/python || $(PYTHON) -m venv $(VENV)-kubernetes
+	@echo "installing requirements/kubernetes.txt into $(VENV)-kubernetes"
+	@$(VENV)-kubernetes/bin/python -m pip --disable-pip-version-check -q install --require-hashes -r $<
+	@touch $@
+
+kubernetes-check: $(VENV)/.dev $(VENV)-kubernetes/.installed ## check deploy/kubernetes against the schemas of Kubernetes and the Prometheus operator
+	@$(BIN)/python -m deploy.generate.kustomize deploy/kubernetes/try | $(VENV)-kubernetes/bin/python .ci/check_kubernetes.py
 
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix-only -q .
@@ -78,6 +89,9 @@ metrics-doc: $(VENV)/.dev ## regenerate docs/metrics.md and the table in docs/op
 matrix: $(VENV)/.dev ## count the contract tests of each promise anew, in docs/promises.md
 	$(BIN)/python -m tests.contract.matrix
 
+manifests: $(VENV)/.dev ## regenerate what is made of rules and dashboards: mixin, Kubernetes, OpenSLO
+	$(BIN)/python -m deploy.generate
+
 # Pins keep their extras: an older pip looks for `coverage[toml]` beside a pin of `coverage` and refuses
 # the newer release that it finds.
 COMPILE := $(BIN)/pip-compile -q --generate-hashes --no-strip-extras --allow-unsafe --no-header \
@@ -86,9 +100,10 @@ requirements: $(VENV)/.dev ## pin anew what requirements/*.txt hold
 	$(COMPILE) --extra cli -o requirements/runtime.txt pyproject.toml
 	$(COMPILE) --extra cli --extra embedded --extra web -o requirements/demo.txt pyproject.toml requirements/build.in
 	$(COMPILE) --extra cli --extra embedded --extra web -o requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
+	$(COMPILE) -o requirements/kubernetes.txt requirements/kubernetes.in
 
 wheel: $(VENV)/.dev ## build dist/*.whl
 	@$(BIN)/python -m build --no-isolation --wheel --outdir dist .
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage*
+	rm -rf $(VENV) $(VENV)-kubernetes dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage*

@@ -1,0 +1,59 @@
+"""The rules as objects of the Prometheus operator, and the dashboards as ConfigMaps.
+
+One object per group, so that groups can be left out one by one. Dashboards are not copied: the
+kustomization beside them makes ConfigMaps of their files.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from deploy.generate.documents import written
+from deploy.generate.sources import ROOT, dashboard_files, groups
+
+LABELS: Final = {
+    "app.kubernetes.io/name": "routecache",
+    "app.kubernetes.io/part-of": "routecache",
+}
+RULES: Final = "deploy/kubernetes/rules"
+FOLDER: Final = "routecache"
+"""Grafana's folder, as in the provisioning of the compose stack."""
+
+
+def files() -> dict[str, str]:
+    """The rules as objects, and what kustomize makes of the dashboards, by path from the root."""
+    rules = {f"{group['name']}.yaml": _rule(group) for group in groups()}
+    source = "deploy/prometheus/rules"
+    found = {f"{RULES}/{name}": written([document], source) for name, document in rules.items()}
+    found[f"{RULES}/kustomization.yaml"] = written([_kustomization(resources=list(rules))], source)
+    found["dashboards/kustomization.yaml"] = written([_dashboards()], "dashboards/json")
+    return found
+
+
+def _rule(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": group["name"], "labels": dict(LABELS)},
+        "spec": {"groups": [dict(group)]},
+    }
+
+
+def _dashboards() -> dict[str, Any]:
+    paths = dashboard_files()
+    folder = ROOT / "dashboards"
+    return _kustomization(
+        generatorOptions={
+            # The sidecar of Grafana knows a dashboard by its uid: a name that changes with the
+            # content would have it there twice while both ConfigMaps exist.
+            "disableNameSuffixHash": True,
+            "labels": {**LABELS, "grafana_dashboard": "1"},
+            "annotations": {"grafana_folder": FOLDER},
+        },
+        configMapGenerator=[
+            {"name": path.stem, "files": [str(path.relative_to(folder))]} for path in paths
+        ],
+    )
+
+
+def _kustomization(**fields: Any) -> dict[str, Any]:
+    return {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", **fields}

@@ -1,0 +1,30 @@
+"""The committed rules and dashboards that everything here is written from."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+DEPLOY: Final = ROOT / "deploy"
+RULES: Final = DEPLOY / "prometheus" / "rules"
+DASHBOARDS: Final = ROOT / "dashboards" / "json"
+
+NOTICE: Final = "Written by `make manifests`: change what it is written from, and run it again."
+
+
+def rule_files() -> list[Path]:
+    """The files of rules, in order."""
+    return sorted(RULES.glob("*.yml"))
+
+
+def dashboard_files() -> list[Path]:
+    """The files of dashboards, in order."""
+    return sorted(DASHBOARDS.glob("*.json"))
+
+
+def groups() -> Iterator[Mapping[str, Any]]:
+    """Every group of rules."""
+    for path in rule_files():
+        yield from yaml.safe_load(path.read_text("utf-8"))["groups"]

@@ -1,0 +1,297 @@
+"""The mixin gives the committed rules and dashboards, and what its configuration says of them."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.monitoring.jsonnet import evaluated
+from tests.monitoring.sources import DASHBOARD_FILES, ROOT, RULE_FILES, alerts, load, rules
+
+ALL = """{
+  alerts: mixin.prometheusAlerts,
+  rules: mixin.prometheusRules,
+  dashboards: mixin.grafanaDashboards,
+  folder: mixin.grafanaDashboardFolder,
+}"""
+COMMITTED = {path.name: json.loads(path.read_text("utf-8")) for path in DASHBOARD_FILES}
+
+
+def mixin(**config: Any) -> dict[str, Any]:
+    """Everything that the mixin gives, with these keys of `_config.routecache`."""
+    snippet = (
+        "local mixin = (import 'mixin.libsonnet') + "
+        f"{{ _config+:: {{ routecache+: {json.dumps(config)} }} }}; {ALL}"
+    )
+    found: dict[str, Any] = evaluated(snippet, path=ROOT / "test.jsonnet")
+    return found
+
+
+def given_alerts(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The alerts that the mixin gave."""
+    return [rule for group in found["alerts"]["groups"] for rule in group["rules"]]
+
+
+def given_rules(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The alerts and recording rules that the mixin gave."""
+    recorded = [rule for group in found["rules"]["groups"] for rule in group["rules"]]
+    return given_alerts(found) + recorded
+
+
+def test_unchanged_it_gives_the_committed_rules() -> None:
+    """Each rule, in its order; alerts and recordings apart."""
+    found = mixin()
+    assert given_alerts(found) == alerts()
+    assert [rule for rule in given_rules(found) if "record" in rule] == [
+        rule for rule in rules() if "record" in rule
+    ]
+
+
+def test_unchanged_it_gives_the_committed_dashboards() -> None:
+    """Each file by its name, and the folder of the compose stack."""
+    found = mixin()
+    assert found["dashboards"] == COMMITTED
+    (provider,) = load(ROOT / "deploy/grafana/provisioning/dashboards/routecache.yaml")["providers"]
+    assert found["folder"] == provider["folder"]
+
+
+def test_groups_keep_their_names_and_each_is_there_once() -> None:
+    """Alerts and recordings may be put into one file, as kube-prometheus does."""
+    found = mixin()
+    names = [group["name"] for key in ("alerts", "rules") for group in found[key]["groups"]]
+    assert len(set(names)) == len(names)
+    committed = {group["name"] for path in RULE_FILES for group in load(path)["groups"]}
+    assert committed == {name if name in committed else name[: -len("-alerts")] for name in names}
+
+
+ALERT = {"alert": "A", "expr": 'up{job="redis"}', "labels": {}, "annotations": {}}
+RECORDING = {"record": "a:b:c", "expr": "1"}
+
+
+def mixin_of_a_group(folder: Path, *rules: dict[str, Any], config: str = "{}") -> Any:
+    """What the mixin would give of one group with these rules: [recordings, alerts]."""
+    for name in ("rules.libsonnet", "config.libsonnet"):
+        (folder / name).write_text((ROOT / "deploy" / "mixin" / name).read_text("utf-8"))
+    text = json.dumps({"groups": [{"name": "routecache-a", "rules": rules}]})
+    (folder / "files.libsonnet").write_text(json.dumps({"rules": [text], "dashboards": {}}))
+    snippet = (
+        "local m = (import 'config.libsonnet') + (import 'rules.libsonnet') + "
+        f"{{ _config+:: {{ routecache+: {config} }} }};"
+        "[m.prometheusRules.groups, m.prometheusAlerts.groups]"
+    )
+    return evaluated(snippet, path=folder / "test.jsonnet")
+
+
+def test_a_group_of_both_kinds_is_given_in_two_parts(tmp_path: Path) -> None:
+    """The recordings under its name, the alerts under one that no other group has."""
+    assert mixin_of_a_group(tmp_path, RECORDING, ALERT) == [
+        [{"name": "routecache-a", "rules": [RECORDING]}],
+        [{"name": "routecache-a-alerts", "rules": [ALERT]}],
+    ]
+
+
+def test_rules_select_redis_exporters_as_the_configuration_says(tmp_path: Path) -> None:
+    """As they do routers."""
+    config = "{ redisSelector: 'app=\"redis\"' }"
+    _, ((group),) = mixin_of_a_group(tmp_path, ALERT, config=config)
+    assert group["rules"] == [ALERT | {"expr": 'up{app="redis"}'}]
+
+
+@pytest.mark.needs("promtool")
+@pytest.mark.parametrize("config", [{}, {"selector": 'job=~"a|b", region="x"'}], ids=["as", "job"])
+def test_what_it_gives_passes_promtool(config: dict[str, Any], tmp_path: Path) -> None:
+    """In one file, as it is shipped and for other jobs."""
+    found = mixin(**config)
+    path = tmp_path / "all.yml"
+    path.write_text(json.dumps({"groups": found["alerts"]["groups"] + found["rules"]["groups"]}))
+    done = subprocess.run(
+        ["promtool", "check", "rules", "--lint=all", "--lint-fatal", path],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_where_jb_puts_the_repository_it_can_be_imported(tmp_path: Path) -> None:
+    """`jb install` unpacks the whole repository, and links it under its last name."""
+    assert json.loads((ROOT / "jsonnetfile.json").read_text("utf-8"))["dependencies"] == []
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "vendor" / "routecache").symlink_to(ROOT)
+    snippet = f"local mixin = import 'routecache/mixin.libsonnet'; {ALL}"
+    found = evaluated(snippet, path=tmp_path / "my.jsonnet", vendor=tmp_path / "vendor")
+    assert found == mixin()
+
+
+def test_the_example_of_the_readme_gives_files_for_prometheus_and_grafana(tmp_path: Path) -> None:
+    """As `jsonnet -m` would write them."""
+    readme = (ROOT / "deploy" / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"```jsonnet\n(.*?)```", readme, re.DOTALL)
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "vendor" / "routecache").symlink_to(ROOT)
+    found = evaluated(example, path=tmp_path / "my.jsonnet", vendor=tmp_path / "vendor")
+    assert found.keys() == {"rules.json", "alerts.json", *COMMITTED}
+    names = {rule["alert"] for group in found["alerts.json"]["groups"] for rule in group["rules"]}
+    assert names == {rule["alert"] for rule in alerts()} - {"RouteCacheWatchdog"}
+
+
+def test_it_adds_to_other_mixins() -> None:
+    """Groups, dashboards and configuration of another are still there."""
+    snippet = """
+        local other = {
+          _config+:: { selector: 'theirs' },
+          prometheusAlerts+:: { groups+: ['theirs'] },
+          prometheusRules+:: { groups+: ['theirs'] },
+          grafanaDashboards+:: { 'theirs.json': 1 },
+        };
+        local both(a, b) = a + b + {
+          all: [
+            std.member(super.prometheusAlerts.groups, 'theirs'),
+            std.member(super.prometheusRules.groups, 'theirs'),
+            std.objectHas(super.grafanaDashboards, 'theirs.json'),
+            std.length(super.prometheusAlerts.groups) > 1,
+            super._config.selector == 'theirs',
+          ],
+        };
+        local mixin = import 'mixin.libsonnet';
+        both(other, mixin).all + both(mixin, other).all
+    """
+    assert evaluated(snippet, path=ROOT / "test.jsonnet") == [True] * 10
+
+
+def test_no_rule_selects_a_job_that_cannot_be_changed() -> None:
+    """With other selectors no expression names a job any more."""
+    found = mixin(selector='app="router"', redisSelector='app="redis"')
+    expressions = [rule["expr"] for rule in given_rules(found)]
+    assert any('up{app="router"}' in expr for expr in expressions)
+    assert not [expr for expr in expressions if re.search(r"\bjob\s*(=|!)", expr)]
+    unchanged = [rule["expr"] for rule in given_rules(mixin())]
+    back = [
+        expr.replace('app="router"', 'job="routecache"').replace('app="redis"', 'job="redis"')
+        for expr in expressions
+    ]
+    assert back == unchanged
+
+
+def _every(found: dict[str, Any], *path: str) -> list[Any]:
+    """What every alert or dashboard has there; of dashboards if the path begins with a slash."""
+    of_dashboards = path[0] == "/"
+    values: list[Any] = list(found["dashboards"].values()) if of_dashboards else given_alerts(found)
+    for key in path[1:] if of_dashboards else path:
+        values = [value[key] for value in values]
+    return values
+
+
+def _variables(found: dict[str, Any], key: str, value: str) -> list[dict[str, Any]]:
+    lists = _every(found, "/", "templating", "list")
+    return [each for list_ in lists for each in list_ if each[key] == value]
+
+
+CHANGES: dict[str, tuple[Any, Callable[[dict[str, Any]], bool]]] = {
+    "selector": (
+        'job="mine"',
+        lambda found: 'absent(up{job="mine"})' in [rule["expr"] for rule in given_alerts(found)],
+    ),
+    "groups": (
+        ["routecache-requests"],
+        lambda found: (
+            [group["name"] for group in found["rules"]["groups"]] == ["routecache-requests"]
+            and found["alerts"]["groups"] == []
+        ),
+    ),
+    "disabledAlerts": (
+        ["RouteCacheLookupBudgetBurn", "RouteCacheL2Down"],
+        lambda found: (
+            {rule["alert"] for rule in alerts()} - set(_every(found, "alert"))
+            == {"RouteCacheLookupBudgetBurn", "RouteCacheL2Down"}
+        ),
+    ),
+    "alertLabels": (
+        {"team": "routing", "severity": "never"},
+        lambda found: (
+            {labels.get("team") for labels in _every(found, "labels")} == {"routing", "platform"}
+            and "never" not in {labels["severity"] for labels in _every(found, "labels")}
+        ),
+    ),
+    "alertFor": (
+        {"RouteCacheL2Down": "7m"},
+        lambda found: (
+            [rule["alert"] for rule in given_alerts(found) if rule.get("for") == "7m"]
+            == ["RouteCacheL2Down"]
+        ),
+    ),
+    "runbooksUrl": (
+        "https://runbooks.example/cache",
+        lambda found: (
+            _every(found, "annotations", "runbook_url")
+            == [f"https://runbooks.example/cache/{name}.md" for name in _every(found, "alert")]
+            and {each["query"] for each in _variables(found, "name", "runbooks")}
+            == {"https://runbooks.example/cache"}
+        ),
+    ),
+    "grafanaUrl": (
+        "https://grafana.example",
+        lambda found: all(
+            url.startswith("https://grafana.example/d/routecache-")
+            for url in _every(found, "annotations", "dashboard_url")
+        ),
+    ),
+    "dashboardFolder": ("Caches", lambda found: found["folder"] == "Caches"),
+    "dashboardTitlePrefix": (
+        "Cache: ",
+        lambda found: all(title.startswith("Cache: ") for title in _every(found, "/", "title")),
+    ),
+    "dashboardTags": (
+        ["a", "b"],
+        lambda found: (
+            all(tags == ["a", "b"] for tags in _every(found, "/", "tags"))
+            and all(links[0]["tags"] == ["a", "b"] for links in _every(found, "/", "links"))
+        ),
+    ),
+    "dashboardRefresh": ("1m", lambda found: set(_every(found, "/", "refresh")) == {"1m"}),
+    "dashboardTimezone": ("utc", lambda found: set(_every(found, "/", "timezone")) == {"utc"}),
+    "datasource": (
+        "Mimir",
+        lambda found: all(
+            each.get("current") == {"text": "Mimir", "value": "Mimir"}
+            for each in _variables(found, "type", "datasource")
+        ),
+    ),
+    "datasourceRegex": (
+        "/^prod/",
+        lambda found: all(
+            each.get("regex") == "/^prod/" for each in _variables(found, "type", "datasource")
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_choice_does_what_it_says(name: str) -> None:
+    """And a default is not yet what it is changed to here."""
+    value, changed = CHANGES[name]
+    assert changed(mixin(**{name: value}))
+    assert not changed(mixin())
+
+
+def test_every_choice_is_tested() -> None:
+    """Whoever adds one adds its test."""
+    snippet = "(import 'mixin.libsonnet')._config.routecache"
+    assert set(evaluated(snippet, path=ROOT / "test.jsonnet")) == {*CHANGES, "redisSelector"}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"selektor": "x"}, "selektor"),
+        ({"groups": ["routecache-requets"]}, "groups: unknown: routecache-requets"),
+        ({"disabledAlerts": ["L2Down"]}, "disabledAlerts: unknown: L2Down"),
+        ({"alertFor": {"RouteCacheL2Dwon": "5m"}}, "alertFor: unknown: RouteCacheL2Dwon"),
+    ],
+)
+def test_a_misspelt_name_is_refused(config: dict[str, Any], message: str) -> None:
+    """It would be passed over in silence otherwise."""
+    with pytest.raises(RuntimeError, match=message):
+        mixin(**config)
