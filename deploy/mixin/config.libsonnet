@@ -9,7 +9,7 @@
       selector: 'job="routecache"',
       redisSelector: 'job="redis"',
 
-      // The groups to keep, by name, such as ['routecache-l2', 'routecache-l2-alerts']; null: all. A
+      // The groups to keep, by name, such as ['routecache-requests', 'routecache-l2']; null: all. A
       // group of alerts needs the recording rules that it reads.
       groups: null,
 

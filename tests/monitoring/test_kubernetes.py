@@ -178,7 +178,7 @@ def test_routers_look_for_redis_where_the_stack_has_it() -> None:
     url = urlsplit(one("ConfigMap", default["configMapRef"]["name"])["data"]["REDIS_URL"])
     (port,) = one("Service", str(url.hostname))["spec"]["ports"]
     assert port["port"] == url.port
-    assert own == {"secretRef": {"name": "routecache-redis", "optional": True}}
+    assert own == {"secretRef": {"name": "routecache-redis-url", "optional": True}}
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

@@ -125,16 +125,41 @@ def test_where_jb_puts_the_repository_it_can_be_imported(tmp_path: Path) -> None
     assert found == mixin()
 
 
-def test_the_example_of_the_readme_gives_files_for_prometheus_and_grafana(tmp_path: Path) -> None:
-    """As `jsonnet -m` would write them."""
+def examples(folder: Path) -> list[Any]:
+    """What the README's pieces of Jsonnet give where the repository is vendored."""
     readme = (ROOT / "deploy" / "README.md").read_text("utf-8")
-    (example,) = re.findall(r"```jsonnet\n(.*?)```", readme, re.DOTALL)
-    (tmp_path / "vendor").mkdir()
-    (tmp_path / "vendor" / "routecache").symlink_to(ROOT)
-    found = evaluated(example, path=tmp_path / "my.jsonnet", vendor=tmp_path / "vendor")
+    (folder / "vendor").mkdir()
+    (folder / "vendor" / "routecache").symlink_to(ROOT)
+    return [
+        evaluated(each, path=folder / "my.jsonnet", vendor=folder / "vendor")
+        for each in re.findall(r"```jsonnet\n(.*?)```", readme, re.DOTALL)
+    ]
+
+
+def test_the_readmes_examples_give_files_and_objects(tmp_path: Path) -> None:
+    """Files for Prometheus and Grafana, and objects of the Prometheus operator."""
+    found, objects = examples(tmp_path)
     assert found.keys() == {"rules.json", "alerts.json", *COMMITTED}
     names = {rule["alert"] for group in found["alerts.json"]["groups"] for rule in group["rules"]}
     assert names == {rule["alert"] for rule in alerts()} - {"RouteCacheWatchdog"}
+
+    assert {each["kind"] for each in objects} == {"PrometheusRule"}
+    groups = [group for each in objects for group in each["spec"]["groups"]]
+    assert [each["metadata"]["name"] for each in objects] == [group["name"] for group in groups]
+    assert len({group["name"] for group in groups}) == len(groups)
+    assert sum(len(group["rules"]) for group in groups) == len(rules())
+    links = [rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"]
+             if "alert" in rule]  # fmt: skip
+    assert all(link.startswith("https://runbooks.example/routecache/") for link in links)
+
+
+@pytest.mark.parametrize("name", ["README.md", "mixin/config.libsonnet"])
+def test_groups_that_are_given_as_an_example_exist(name: str) -> None:
+    """Whoever copies the line gets rules."""
+    text = (ROOT / "deploy" / name).read_text("utf-8")
+    (example,) = re.findall(r"\['routecache-[a-z0-9', -]+\]", text)
+    given = mixin(groups=re.findall(r"'([^']+)'", example))
+    assert given_rules(given)
 
 
 def test_it_adds_to_other_mixins() -> None:
