@@ -63,7 +63,7 @@ def test_a_miss_of_l1_that_l2_answers_has_its_own_reason_and_is_no_miss(world: W
 
 @pytest.mark.parametrize("fault", ["refused", "black-holed"])
 def test_an_outage_is_no_cold_miss_and_a_cold_miss_no_outage(frail: World, fault: str) -> None:
-    cache = frail.make()
+    cache = frail.make(policy={"l2_timeout": 0.1})
     assert eventually(lambda: gone(cache, "absent") and "cold" in cache.stats.misses, 10)
     healthy = dict(cache.stats.misses)
     frail.fail(fault)
