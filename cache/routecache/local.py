@@ -151,7 +151,7 @@ class LocalTier:
             if entry is not None:
                 if now >= entry.kept_until:
                     self._expire(entry)
-                elif now >= entry.expires_at or now >= entry.fresh_until:
+                elif now >= entry.expires_at:
                     return "expired"
             return self._ghosts.reason(key, now)
 
@@ -159,7 +159,7 @@ class LocalTier:
         """The key's entry as `peek` gives it, and what `miss_reason` would say; changes nothing."""
         with self.lock:
             entry = self._peek(key)
-            if entry is not None and (now >= entry.expires_at or now >= entry.fresh_until):
+            if entry is not None and now >= entry.expires_at:
                 return (entry if now < entry.kept_until else None), "expired"
             return entry, self._ghosts.reason(key, now)
 

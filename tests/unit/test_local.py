@@ -154,12 +154,20 @@ def test_an_entry_kept_for_stale_serving_is_an_expired_miss_until_it_goes(tier: 
     tier.local.put(entry, 0.0)
     assert tier.local.peek("k", 19.9) is entry
     assert tier.local.size(19.9) == 1
-    assert [tier.local.miss_reason("k", t) for t in (0.0, 5.0, 10.0)] == ["cold"] + ["expired"] * 2
+    assert [tier.local.miss_reason("k", t) for t in (0.0, 5.0, 10.0)] == ["cold", "cold", "expired"]
     assert tier.evicted == {}, "a miss removes only what is past kept_until"
     assert tier.local.peek("k", 20.0) is None
     assert tier.local.size(20.0) == 0
     assert tier.local.miss_reason("k", 20.0) == "expired"
     assert tier.evicted == {"expired": 1}
+
+
+def test_an_entry_that_is_off_the_hit_path_is_not_expired_for_that(tier: Tier) -> None:
+    # As a remembered "none", and as an entry whose reuse is being timed.
+    tier.local.put(Entry("k", "v", 10.0, fresh_until=float("-inf")), 0.0)
+    for now, reason in ((0.0, "cold"), (10.0, "expired")):
+        assert tier.local.look("k", now)[1] == reason
+        assert tier.local.miss_reason("k", now) == reason
 
 
 def test_the_end_of_the_ttl_and_not_of_the_keeping_makes_a_ghost_expired(tier: Tier) -> None:
