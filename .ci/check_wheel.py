@@ -9,6 +9,7 @@ WANTED = (
     "routecache/remote/lua/invalidate_tag.lua",
     "routecache_exporters/__init__.py",
     "routecache_exporters/py.typed",
+    "routecache_exporters/pack/boards/routecache-overview.json",
     "routecache_exporters/web/page/status.css",
     "routecache_exporters/web/page/status.js",
     "routecache_exporters/_deploy/prometheus/prometheus.yml",

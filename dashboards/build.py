@@ -1,7 +1,11 @@
-"""Write every dashboard to dashboards/json/, or check that what lies there is what the code says.
+"""Write every dashboard, or check that what lies there is what the code says.
 
 python -m dashboards.build            write
 python -m dashboards.build --check    exit 1 with a diff if a file is stale, missing or left over
+
+Each is written twice: as the template that `routecache dashboards` fills in for a configuration of
+one's own (exporters/routecache_exporters/pack/boards/), and filled in with the shipped one
+(dashboards/json/), as Grafana reads it.
 """
 
 import argparse
@@ -10,56 +14,82 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards import overview, redis
+from dashboards.boards import cache, coherence, exporter, l1, loaders, overview, redis
+from routecache_exporters.pack import panels as uids
+from routecache_exporters.pack.config import Config
+from routecache_exporters.pack.dashboards import dumps, fill
 
 DASHBOARDS: Final[Mapping[str, Callable[[], Dashboard]]] = {
-    overview.UID: overview.dashboard,
-    redis.UID: redis.dashboard,
+    uids.OVERVIEW: overview.dashboard,
+    uids.CACHE: cache.dashboard,
+    uids.L1: l1.dashboard,
+    uids.REDIS: redis.dashboard,
+    uids.COHERENCE: coherence.dashboard,
+    uids.LOADERS: loaders.dashboard,
+    uids.EXPORTER: exporter.dashboard,
 }
 """Every dashboard by uid, which is also its file's name."""
 
-OUTPUT: Final = Path(__file__).resolve().parent / "json"
+ROOT: Final = Path(__file__).resolve().parents[1]
+OUTPUT: Final = ROOT / "dashboards" / "json"
+TEMPLATES: Final = ROOT / "exporters" / "routecache_exporters" / "pack" / "boards"
 
 
-def render() -> dict[str, str]:
-    """Every file that belongs into the output directory, by name."""
-    return {
-        f"{uid}.json": json.dumps(build(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
-        for uid, build in DASHBOARDS.items()
+def templates() -> dict[str, Any]:
+    """Every dashboard as a template, by uid."""
+    made = {
+        uid: json.loads(json.dumps(build(), cls=JSONEncoder)) for uid, build in DASHBOARDS.items()
     }
+    for dashboard in made.values():
+        for variable in dashboard["templating"]["list"]:
+            # The SDK writes them for every kind of variable; Grafana's own type has none of them.
+            for field in ("auto", "auto_count", "auto_min"):
+                variable.pop(field, None)
+    return made
 
 
-def write(output: Path) -> None:
-    """Make `output` hold exactly the rendered dashboards."""
-    output.mkdir(exist_ok=True)
+def render() -> dict[Path, str]:
+    """Every file that belongs into the output directories."""
+    files = {}
+    for uid, template in templates().items():
+        files[TEMPLATES / f"{uid}.json"] = dumps(template)
+        files[OUTPUT / f"{uid}.json"] = dumps(fill(template, Config()))
+    return files
+
+
+def write() -> None:
+    """Make the output directories hold exactly the rendered dashboards."""
     files = render()
-    for path in output.glob("*.json"):
-        if path.name not in files:
-            path.unlink()
-    for name, text in files.items():
-        (output / name).write_text(text, encoding="utf-8")
+    for path in _present() - files.keys():
+        path.unlink()
+    for path, text in files.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
-def differences(output: Path) -> list[str]:
-    """The lines of a unified diff from `output` to the rendered dashboards; none if equal."""
+def differences() -> list[str]:
+    """The lines of a unified diff from what is there to the rendered dashboards; none if equal."""
     files = render()
-    names = sorted(files.keys() | {path.name for path in output.glob("*.json")})
     lines: list[str] = []
-    for name in names:
-        path = output / name
+    for path in sorted(files.keys() | _present()):
+        name = f"{path.parent.name}/{path.name}"
         old = path.read_text(encoding="utf-8") if path.exists() else ""
         lines += difflib.unified_diff(
             old.splitlines(keepends=True),
-            files.get(name, "").splitlines(keepends=True),
-            f"json/{name}",
-            f"json/{name} as the code says",
+            files.get(path, "").splitlines(keepends=True),
+            name,
+            f"{name} as the code says",
         )
     return lines
+
+
+def _present() -> set[Path]:
+    return {*OUTPUT.glob("*.json"), *TEMPLATES.glob("*.json")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,12 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dashboards.build")
     parser.add_argument("--check", action="store_true", help="only compare, and print a diff")
     if not parser.parse_args(arguments).check:
-        write(OUTPUT)
+        write()
         return 0
-    lines = differences(OUTPUT)
+    lines = differences()
     sys.stdout.writelines(lines)
     if lines:
-        print("dashboards/json is stale: run python -m dashboards.build", file=sys.stderr)
+        print("the dashboards' files are stale: run make dashboards", file=sys.stderr)
     return 1 if lines else 0
 
 

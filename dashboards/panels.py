@@ -3,29 +3,46 @@
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
-from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    heatmap,
+    prometheus,
+    statetimeline,
+)
 from grafana_foundation_sdk.builders import stat as stats
 from grafana_foundation_sdk.builders import table as tables
 from grafana_foundation_sdk.builders import timeseries as series
 from grafana_foundation_sdk.models import common as common_model
 from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models import heatmap as heat
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from dashboards import styles
 from dashboards.shared import DATASOURCE
 
 Query: TypeAlias = tuple[str, str]
 """A PromQL expression and the legend of its series."""
-Steps: TypeAlias = Sequence[tuple[float | None, str]]
-"""Thresholds: from this value on (None: from the lowest) this colour."""
-
 LOG10: Final = common.ScaleDistributionConfig().type(common_model.ScaleDistribution.LOG).log(10)
+NO_GRAPH: Final = common_model.BigValueGraphMode.NONE
+WITH_NAMES: Final = common_model.BigValueTextMode.VALUE_AND_NAME
 _REFS = "ABCDEFGHIJKLMNOP"
 
 
 def timeseries(
-    number: int, title: str, description: str, unit: str, queries: Sequence[Query]
+    number: int,
+    title: str,
+    description: str,
+    unit: str,
+    queries: Sequence[Query],
+    *,
+    exemplars: bool = False,
 ) -> series.Panel:
-    """Lines over time. `number` is the panel's id, which links in alerts hold on to."""
+    """Lines over time.
+
+    number: the panel's id, which links in alerts hold on to.
+    exemplars: show traces of what was slow as points that lead to them.
+    """
     panel = (
         series.Panel()
         .id(number)
@@ -49,7 +66,8 @@ def timeseries(
         )
     )
     for ref, (expr, legend) in zip(_REFS, queries, strict=False):
-        panel.with_target(_query(ref, expr).legend_format(legend).range())
+        query = _query(ref, expr).legend_format(legend).range()
+        panel.with_target(query.exemplar(True) if exemplars else query)
     return panel
 
 
@@ -65,9 +83,28 @@ def stacked(
     )
 
 
-def stat(number: int, title: str, description: str, unit: str, expr: str) -> stats.Panel:
-    """One number, now, above its course over the dashboard's time."""
-    return (
+def events(
+    number: int, title: str, description: str, unit: str, queries: Sequence[Query]
+) -> series.Panel:
+    """Bars on top of each other: what happens now and then, whose series come and go.
+
+    Areas would join two events over all that was quiet between them.
+    """
+    bars_ = common_model.GraphDrawStyle.BARS
+    return stacked(number, title, description, unit, queries).draw_style(bars_).line_width(0)
+
+
+def stat(
+    number: int,
+    title: str,
+    description: str,
+    unit: str,
+    expr: str,
+    legend: str = "",
+    *more: Query,
+) -> stats.Panel:
+    """One number, now, above its course over the dashboard's time; or several beside it."""
+    panel = (
         stats.Panel()
         .id(number)
         .title(title)
@@ -77,15 +114,19 @@ def stat(number: int, title: str, description: str, unit: str, expr: str) -> sta
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .graph_mode(common_model.BigValueGraphMode.AREA)
         .color_mode(common_model.BigValueColorMode.VALUE)
-        .thresholds(thresholds([(None, "text")]))
-        .with_target(_query("A", expr).legend_format(title).range())
+        .thresholds(styles.thresholds([(None, "text")]))
     )
+    for ref, (each, name) in zip(_REFS, [(expr, legend or title), *more], strict=False):
+        panel.with_target(_query(ref, each).legend_format(name).range())
+    return panel
 
 
-def bars(number: int, title: str, description: str, unit: str, query: Query) -> bargauge.Panel:
-    """One horizontal bar per series, now."""
-    expr, legend = query
-    return (
+def bars(
+    number: int, title: str, description: str, unit: str, *queries: Query, upright: bool = False
+) -> bargauge.Panel:
+    """One bar per series, now; side by side if `upright`, else below each other."""
+    along = common_model.VizOrientation
+    panel = (
         bargauge.Panel()
         .id(number)
         .title(title)
@@ -93,9 +134,75 @@ def bars(number: int, title: str, description: str, unit: str, query: Query) -> 
         .unit(unit)
         .datasource(DATASOURCE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
-        .orientation(common_model.VizOrientation.HORIZONTAL)
+        .orientation(along.VERTICAL if upright else along.HORIZONTAL)
         .display_mode(common_model.BarGaugeDisplayMode.BASIC)
-        .with_target(_query("A", expr).legend_format(legend).instant())
+        .min(0)
+    )
+    for ref, (expr, legend) in zip(_REFS, queries, strict=False):
+        panel.with_target(_query(ref, expr).legend_format(legend).instant())
+    return panel
+
+
+def heat_map(number: int, title: str, description: str, unit: str, expr: str) -> heatmap.Panel:
+    """How many observations fell into which bucket, over time, with exemplars.
+
+    expr: buckets by `le`.
+    """
+    colors = (
+        heatmap.HeatmapColorOptions()
+        .mode(heat.HeatmapColorMode.SCHEME)
+        .scheme("Oranges")
+        .exponent(0.5)
+        .steps(64)
+        .reverse(False)
+    )
+    query = _query("A", expr).legend_format("{{le}}").range().exemplar(True)
+    return (
+        heatmap.Panel()
+        .id(number)
+        .title(title)
+        .description(description)
+        .unit("ops")
+        .cell_values(heatmap.CellValues().unit("ops"))
+        .datasource(DATASOURCE)
+        .calculate(False)
+        .color(colors)
+        .cell_gap(1)
+        .filter_values(heatmap.FilterValueRange().le(1e-9))
+        .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(common_model.AxisPlacement.LEFT))
+        .exemplars_color("rgba(255,0,255,0.7)")
+        .show_legend()
+        .mode(common_model.TooltipDisplayMode.SINGLE)
+        .with_target(query.format(PromQueryFormat.HEATMAP))
+    )
+
+
+def states(
+    number: int,
+    title: str,
+    description: str,
+    query: Query,
+    names: Mapping[str, tuple[str, str]],
+) -> statetimeline.Panel:
+    """What state each series was in, over time; `names` are the text and colour of its values."""
+    expr, legend = query
+    return (
+        statetimeline.Panel()
+        .id(number)
+        .title(title)
+        .description(description)
+        .unit("short")
+        .datasource(DATASOURCE)
+        .show_value(common_model.VisibilityMode.NEVER)
+        .row_height(0.8)
+        .mappings(styles.value_map(names))  # type: ignore[arg-type]  # as Grafana writes them
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(common_model.LegendDisplayMode.LIST)
+            .placement(common_model.LegendPlacement.BOTTOM)
+            .show_legend(True)
+        )
+        .with_target(_query("A", expr).legend_format(legend).range())
     )
 
 
@@ -132,66 +239,5 @@ def table(
     ).with_transformation(model.DataTransformerConfig(id_val="organize", options=order))
 
 
-def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
-    """Absolute thresholds."""
-    return (
-        dashboard.ThresholdsConfig()
-        .mode(model.ThresholdsMode.ABSOLUTE)
-        .steps([model.Threshold(value=value, color=color) for value, color in steps])
-    )
-
-
-def lines_at(panel: series.Panel, steps: Steps) -> series.Panel:
-    """Draw the thresholds as dashed lines."""
-    style = common.GraphThresholdsStyleConfig().mode(common_model.GraphThresholdsStyleMode.DASHED)
-    return panel.thresholds(thresholds(steps)).thresholds_style(style)
-
-
-def colored(panel: series.Panel, colors: Mapping[str, str]) -> series.Panel:
-    """Give series, by legend, a colour that means the same in every panel."""
-    for name, color in colors.items():
-        panel.override_by_name(name, fixed_color(color))
-    return panel
-
-
-def fixed_color(color: str) -> list[model.DynamicConfigValue]:
-    """The override that paints in one colour."""
-    return override(color={"mode": "fixed", "fixedColor": color})
-
-
-def override(**properties: object) -> list[model.DynamicConfigValue]:
-    """Field overrides by property id; `__` stands for a dot: `custom__width`."""
-    return [
-        model.DynamicConfigValue(id_val=name.replace("__", "."), value=value)
-        for name, value in properties.items()
-    ]
-
-
-def threshold_steps(steps: Steps) -> dict[str, object]:
-    """Absolute thresholds as the value of an override."""
-    return {
-        "mode": "absolute",
-        "steps": [{"value": value, "color": color} for value, color in steps],
-    }
-
-
-def value_map(options: Mapping[str, tuple[str, str]]) -> list[dict[str, object]]:
-    """Value mappings as the value of an override: value to (text, colour)."""
-    return [
-        {
-            "type": "value",
-            "options": {
-                value: {"text": text, "color": color, "index": index}
-                for index, (value, (text, color)) in enumerate(options.items())
-            },
-        }
-    ]
-
-
 def _query(ref: str, expr: str) -> prometheus.Dataquery:
     return prometheus.Dataquery().ref_id(ref).datasource(DATASOURCE).expr(expr)
-
-
-def sort(column: str, *, descending: bool = False) -> common.TableSortByFieldState:
-    """How a table is sorted, by a column's header."""
-    return common.TableSortByFieldState().display_name(column).desc(descending)

@@ -21,10 +21,15 @@ from dashboards import build, typical
 from routecache.stats import LAG_BOUNDS
 from routecache_exporters.catalog import METRICS, NOT_YET
 from routecache_exporters.metric import PREFIX, Metric
+from routecache_exporters.pack.config import Config
+from routecache_exporters.pack.dashboards import fill
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 OUTPUT: Final = ROOT / "docs" / "metrics.md"
 RULES: Final = ROOT / "deploy" / "prometheus" / "rules"
+
+NOT_SHOWN: Final[Mapping[str, str]] = {}
+"""Metrics that no panel shows, by name, and why; a test holds that all others are shown."""
 
 _HEAD: Final = """\
 # Metrics
@@ -40,7 +45,8 @@ _NOTES: Final = """
 *unit*: of the number, where OpenMetrics wants the name to end with it; else a count, or as the name
 says. *processes*: how numbers of several processes, or of label
 values that fall together under `other`, become one. *series*: of a router with four caches over
-one Redis (`dashboards/typical.py`), idle → working. *shown*: dashboard and panels. *alerts*:
+one Redis (`dashboards/typical.py`), idle → working. *shown*: dashboard and panels
+([dashboards.md](dashboards.md)). *alerts*:
 without their common prefix RouteCache; an alert on recorded series counts, too.
 
 ## How many series
@@ -147,12 +153,12 @@ class Uses:
 
 def panels() -> Iterator[tuple[str, str, str]]:
     """Dashboard, panel and expression of every query of every dashboard."""
-    for made in build.DASHBOARDS.values():
-        dashboard = made()
-        for panel in dashboard.panels or ():
-            for target in getattr(panel, "targets", None) or ():
-                title = str(dashboard.title).removeprefix("RouteCache / ")
-                yield title, str(getattr(panel, "title", "")), str(getattr(target, "expr", ""))
+    for template in build.templates().values():
+        dashboard = fill(template, Config())
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", ()):
+                title = dashboard["title"].removeprefix("RouteCache / ")
+                yield title, panel["title"], target["expr"]
 
 
 def render() -> str:
@@ -176,7 +182,9 @@ def _bounds(name: str) -> tuple[float, ...]:
 
 
 def _row(metric: Metric, uses: Uses, idle: int, working: int) -> str:
-    shown = "; ".join(f"{b}: {', '.join(titles)}" for b, titles in uses.panels(metric).items())
+    shown = NOT_SHOWN.get(metric.name) or "; ".join(
+        f"{board}: {', '.join(titles)}" for board, titles in uses.panels(metric).items()
+    )
     cells = (
         f"`{metric.name}`",
         metric.type,

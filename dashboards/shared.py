@@ -1,19 +1,21 @@
 """What every dashboard shares: variables, label selectors, annotations, links, the grid.
 
 The selectors work where targets carry no `cluster` or `namespace`: "All" of those variables is
-`.*`, which also matches an absent label.
+`.*`, which also matches an absent label. Which labels there are beside `job` is the configuration's
+choice; `⟦job⟧` and the like are filled in for it (limits.py).
 """
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeVar
 
+from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 
 DATASOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
-JOB: Final = 'cluster=~"$cluster", namespace=~"$namespace", job=~"$job"'
+JOB: Final = "⟦job⟧"
 """Selects what is recorded per job."""
 PROCESS: Final = f'{JOB}, instance=~"$instance"'
 """Selects metrics of a process."""
@@ -23,15 +25,30 @@ JOB_CACHE: Final = f'{JOB}, cache=~"$cache"'
 """Selects what is recorded per job and cache."""
 
 RATE: Final = "$__rate_interval"
+RANGE: Final = "$__range"
+"""The dashboard's time, for what is told once for all of it."""
 FIRING: Final = f'alertname=~"RouteCache.*", severity!="none", {JOB}'
 """Selects alerts that somebody is told of."""
 
-RUNBOOKS: Final = "http://localhost:9090/user"
-"""Where the stack serves deploy/runbooks: Prometheus' --web.user-assets."""
+BY_JOB: Final = "⟦by⟧"
+"""What rules aggregate by."""
+BY_PROCESS: Final = "⟦by instance⟧"
+
+
+def recorded(metric: str, operation: str, *labels: str) -> str:
+    """The name of a recorded series, as `Config.recorded` gives it."""
+    return f"⟦level {' '.join(labels)}⟧:routecache_{metric}:{operation}"
+
+
+def by(*labels: str) -> str:
+    """A list of labels to group by, `labels` after those of the configuration."""
+    return f"⟦by {' '.join(labels)}⟧"
+
 
 _BUILD_INFO = "routecache_build_info"
 
 _T = TypeVar("_T")
+Panel = TypeVar("Panel", timeseries.Panel, stat.Panel, table.Panel, bargauge.Panel)
 
 
 class Cell(NamedTuple):
@@ -96,14 +113,21 @@ def new_dashboard(
         .variables([*_variables(), *extra])
         .annotations(_annotations())
         .link(
-            build.DashboardLink("RouteCache dashboards")
+            build.DashboardLink("RouteCache")
             .type(model.DashboardLinkType.DASHBOARDS)
             .tags(["routecache"])
-            .as_dropdown(True)
+            .as_dropdown(False)
             .include_vars(True)
             .keep_time(True)
         )
     )
+
+
+def leads_to(panel: Panel, uid: str, title: str) -> Panel:
+    """Give a panel a link to the dashboard that tells more, which keeps time and variables."""
+    url = f"/d/{uid}?${{__url_time_range}}&${{__all_variables}}"
+    link = build.DashboardLink(title).type(model.DashboardLinkType.LINK).url(url)
+    return panel.links([link])
 
 
 def lay_out(dashboard: build.Dashboard, rows: Sequence[Row]) -> build.Dashboard:
@@ -124,20 +148,18 @@ def lay_out(dashboard: build.Dashboard, rows: Sequence[Row]) -> build.Dashboard:
 def _variables() -> list[Builder[model.VariableModel]]:
     return [
         build.DatasourceVariable("datasource").label("Data source").type("prometheus"),
-        _label("cluster", "Cluster", _BUILD_INFO).all_value(".*"),
-        _label("namespace", "Namespace", f'{_BUILD_INFO}{{cluster=~"$cluster"}}').all_value(".*"),
+        _label("⟦label⟧", "⟦Label⟧", f"{_BUILD_INFO}{{⟦before⟧}}").all_value(".*"),
         # No `.*` here: `up` of the other jobs must not match.
-        _label("job", "Job", f'{_BUILD_INFO}{{cluster=~"$cluster", namespace=~"$namespace"}}'),
+        _label("job", "Job", f"{_BUILD_INFO}{{⟦others⟧}}"),
         _label("instance", "Instance", f"{_BUILD_INFO}{{{JOB}}}").all_value(".*"),
         _label("cache", "Cache", f"routecache_requests_total{{{PROCESS}}}").all_value(".*"),
-        build.ConstantVariable("runbooks").label("Runbooks").value(RUNBOOKS),
+        build.ConstantVariable("runbooks").label("Runbooks").value("⟦runbooks⟧"),
     ]
 
 
 def redis_variable() -> Builder[model.VariableModel]:
     """The Redis exporters, which are scraped under a job of their own."""
-    series = 'redis_up{cluster=~"$cluster", namespace=~"$namespace"}'
-    return _label("redis", "Redis", series, "instance").all_value(".*")
+    return _label("redis", "Redis", "redis_up{⟦redis⟧}", "instance").all_value(".*")
 
 
 def _label(name: str, label: str, series: str, of: str = "") -> build.QueryVariable:
@@ -172,7 +194,7 @@ def _annotations() -> list[Builder[model.AnnotationQuery]]:
         "Deploys and restarts",
         # Only recent starts, so that each is asked for a few times, not at every step; starts less
         # than a step apart become one region: a roll-out.
-        f"1000 * (max by (cluster, namespace, job) ({started}) > time() - 300)",
+        f"1000 * (max by ({BY_JOB}) ({started}) > time() - 300)",
         "blue",
         titleFormat="started",
         textFormat="{{job}}",

@@ -1,77 +1,99 @@
 """What fires now, and the numbers that say how bad it is."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from grafana_foundation_sdk.builders import stat, table
 
-from dashboards import panels
-from dashboards.shared import CACHE, FIRING, JOB_CACHE, PROCESS, RATE
+from dashboards import panels, styles
+from dashboards.limits import PAGE, PAGE_LONG, budget, paging, threshold, wait
+from dashboards.shared import CACHE, FIRING, JOB_CACHE, PROCESS, RATE, recorded
 from routecache_exporters.pack.config import PREFIX
-from routecache_exporters.pack.panels import OVERVIEW, PANELS
+from routecache_exporters.pack.panels import PANELS, Panel
 
-ALERT_PANELS: Final = {
-    f"{PREFIX}{name}": panel.number
+_TOLD: Final[Mapping[str, Panel]] = {
+    f"{PREFIX}{name}": panel
     for name, panel in PANELS.items()
     if name not in {"RecentCause", "Watchdog"}
 }
-"""The panel that shows what an alert is about; `dashboard_url` in the rules says the same."""
+"""Where each alert is shown that somebody is told of."""
 
-_SEVERITIES = {"critical": ("critical", "red"), "warning": ("warning", "orange")}
+_SEVERITIES = {"critical": ("page", "red"), "warning": ("ticket", "orange")}
 
 
 def firing_alerts() -> table.Panel:
     """Every alert that somebody is told of, with the way to its runbook and its panel."""
     # Seconds since the condition holds, for the alerts that got past their `for`.
-    since = (
+    expr = (
         f"(time() - ALERTS_FOR_STATE{{{FIRING}}})\n"
         "and ignoring (alertstate)\n"
         f'ALERTS{{alertstate="firing", {FIRING}}}'
     )
-    expr = since
-    for number in sorted(set(ALERT_PANELS.values())):
-        names = "|".join(name for name, panel in ALERT_PANELS.items() if panel == number)
-        expr = f'label_replace(\n{expr},\n"panel", "{number}", "alertname", "{names}")'
+    for label in ("number", "dashboard"):
+        for place, alerts in _by_place(label).items():
+            names = "|".join(alerts)
+            expr = f'label_replace(\n{expr},\n"{label}", "{place}", "alertname", "{names}")'
     columns = {
         "severity": "Severity",
         "alertname": "Alert",
         "Value": "For",
-        "job": "Job",
         "cache": "Cache",
         "l2": "Redis",
-        "collector": "Collector",
-        "cluster": "Cluster",
-        "namespace": "Namespace",
-        "panel": "Panel",
+        "collector": "Part",
+        "dashboard": "Shown at",
+        "number": "Panel",
+        "job": "Job",
+        "⟦label⟧": "⟦Label⟧",
     }
-    runbook = {"title": "Runbook", "url": "${runbooks:raw}/${__value.raw}.md", "targetBlank": True}
+    runbook = {
+        "title": "Runbook",
+        "url": "${runbooks:raw}/${__value.raw}⟦suffix⟧",
+        "targetBlank": True,
+    }
     panel_link = {
         "title": "The panel that shows it",
-        "url": f"/d/{OVERVIEW}?viewPanel=${{__value.raw}}"
+        "url": "/d/${__value.raw}?viewPanel=${__data.fields.Panel}"
         "&${__url_time_range}&${__all_variables}",
     }
     return (
         panels.table(
             1,
             "Firing alerts",
-            "RouteCache alerts that notify somebody: critical pages, warning is a ticket. The "
-            "name leads to the runbook, the panel number to the panel that shows the cause. "
-            "Not filtered by instance and cache.",
+            "Start here. RouteCache alerts that notify somebody: critical pages, warning is a "
+            "ticket. The name leads to the runbook, the last column to the panel that shows the "
+            "cause. Not filtered by instance and cache.",
             [expr],
             columns,
         )
         .no_value("No RouteCache alert is firing")
         .override_by_name(
             "Severity",
-            panels.override(
-                mappings=panels.value_map(_SEVERITIES),
+            styles.override(
+                mappings=styles.value_map(_SEVERITIES),
                 custom__cellOptions={"type": "color-background", "mode": "basic"},
-                custom__width=90,
+                custom__width=75,
             ),
         )
-        .override_by_name("Alert", panels.override(links=[runbook], custom__minWidth=230))
-        .override_by_name("For", panels.override(unit="dtdurations", decimals=0, custom__width=110))
-        .override_by_name("Panel", panels.override(links=[panel_link], custom__width=70))
+        .override_by_name("Alert", styles.override(links=[runbook], custom__minWidth=200))
+        .override_by_name("For", styles.override(unit="dtdurations", decimals=0, custom__width=80))
+        .override_by_name("Panel", styles.override(custom__width=60))
+        .override_by_name(
+            "Shown at",
+            styles.override(
+                links=[panel_link],
+                mappings=styles.regex_map("routecache-(.*)", "$1"),
+                custom__width=80,
+            ),
+        )
     )
+
+
+def _by_place(field: str) -> dict[str, list[str]]:
+    """Alerts by the dashboard, or by the number of the panel, that shows them."""
+    found: dict[str, list[str]] = {}
+    for alert, panel in _TOLD.items():
+        found.setdefault(str(getattr(panel, field)), []).append(alert)
+    return found
 
 
 def lookups() -> stat.Panel:
@@ -79,7 +101,8 @@ def lookups() -> stat.Panel:
     return panels.stat(
         2,
         "Look-ups",
-        "Look-ups per second over all selected caches; a batch of n counts n.",
+        "Look-ups per second over all selected caches; a batch of n counts n. Far from usual: ask "
+        "what changed in front of the router before you look at the cache.",
         "ops",
         f"sum(rate(routecache_requests_total{{{CACHE}}}[{RATE}]))",
     )
@@ -100,36 +123,39 @@ def hit_ratio() -> stat.Panel:
 
 def degraded() -> stat.Panel:
     """The SLO's bad events, against its budget."""
+    allowed, pages = budget("lookup"), paging("lookup")
+    window = PAGE_LONG
     return (
         panels.stat(
             4,
-            "Degraded look-ups, 1 h",
-            "Share of the last hour's look-ups that no tier answered because Redis could not be "
-            "reached or an entry could not be read. Orange: more than the SLO allows (0.1%). "
-            "Red: fast enough to page (14.4 times that). Job-wide: not filtered by instance.",
+            f"Degraded, {window}",
+            f"Share of the look-ups of the last {window} that no tier answered because Redis could "
+            "not be reached or an entry could not be read. Orange: more than the objective allows "
+            f"({allowed:%}). Red: fast enough to page ({PAGE} times that). Job-wide: not filtered "
+            "by instance.",
             "percentunit",
-            f"sum(cluster_namespace_job_cache:routecache_degraded:rate1h{{{JOB_CACHE}}})\n/\n"
-            "(sum(cluster_namespace_job_cache:routecache_requests:rate1h"
-            f"{{{JOB_CACHE}}}) > 0)",
+            f"sum({recorded('degraded', f'rate{window}', 'cache')}{{{JOB_CACHE}}})\n/\n"
+            f"(sum({recorded('requests', f'rate{window}', 'cache')}{{{JOB_CACHE}}}) > 0)",
         )
         .decimals(2)
-        .thresholds(panels.thresholds([(None, "green"), (0.001, "orange"), (0.0144, "red")]))
+        .thresholds(styles.thresholds([(None, "green"), (allowed, "orange"), (pages, "red")]))
     )
 
 
 def circuits_open() -> stat.Panel:
     """Whether Redis answers."""
+    half = threshold("L2Down")
     return (
         panels.stat(
             5,
-            "L2 circuits open",
+            "Circuits open",
             "Share of the processes' circuits to Redis that are open or half open, so that "
-            "look-ups skip L2. Orange: some (ticket after 10 min). Red: half or more (page after "
-            "2 min).",
+            f"look-ups skip L2. Orange: some (ticket after {wait('L2UnreachableFromSome')}). Red: "
+            f"{half:%} or more (page after {wait('L2Down')}).",
             "percentunit",
             f'sum(routecache_l2_circuits{{{PROCESS}, state=~"open|half_open"}})\n/\n'
             f"(sum(routecache_l2_circuits{{{PROCESS}}}) > 0)",
         )
         .decimals(0)
-        .thresholds(panels.thresholds([(None, "green"), (0.0001, "orange"), (0.5, "red")]))
+        .thresholds(styles.thresholds([(None, "green"), (0.0001, "orange"), (half, "red")]))
     )

@@ -1,85 +1,102 @@
-"""The look-up SLO: 99.9% of look-ups served as designed, over 14 days."""
+"""The objectives: look-ups served as designed, latency, freshness."""
 
 from grafana_foundation_sdk.builders import table, timeseries
 
-from dashboards import panels
-from dashboards.shared import JOB_CACHE
+from dashboards import panels, styles
+from dashboards.limits import (
+    PAGE,
+    PAGE_LONG,
+    PAGE_SLOW,
+    PAGE_SLOW_LONG,
+    WINDOW,
+    Limit,
+    budget,
+    paging,
+    target,
+    within,
+)
+from dashboards.shared import CACHE, JOB_CACHE, PROCESS, RATE, by, recorded
 
-_LEVEL = "cluster_namespace_job_cache"
-_BY = "cluster, namespace, job, cache"
-_BUDGET = "0.001"
+_BY = by("cache")
+_BUDGET = budget("lookup")
+_FLOOR = Limit("objectives.lookup.floor")
 
 
 def budget_by_cache() -> table.Panel:
     """How much is left, how fast it goes, and which caches cannot page."""
 
-    def recorded(name: str, window: str) -> str:
-        return f"sum by ({_BY}) ({_LEVEL}:routecache_{name}:rate{window}{{{JOB_CACHE}}})"
+    def rate(name: str, window: str) -> str:
+        return f"sum by ({_BY}) ({recorded(name, f'rate{window}', 'cache')}{{{JOB_CACHE}}})"
 
     def over_window(name: str) -> str:
-        series = f"{_LEVEL}:routecache_{name}:rate5m{{{JOB_CACHE}}}"
-        return f"sum by ({_BY}) (sum_over_time({series}[14d]))"
+        series = f"{recorded(name, 'rate⟦=window⟧', 'cache')}{{{JOB_CACHE}}}"
+        return f"sum by ({_BY}) (sum_over_time({series}[{WINDOW}]))"
 
     def budgets(degraded: str, requests: str) -> str:
         # A cache without L2 has no degraded series, and spends nothing.
         return f"({degraded} or {requests} * 0) / ({requests} > 0) / {_BUDGET}"
 
-    burn = budgets(recorded("degraded", "1h"), recorded("requests", "1h"))
+    window = PAGE_LONG
+    burn = budgets(rate("degraded", window), rate("requests", window))
     left = f"1 - {budgets(over_window('degraded'), over_window('requests'))}"
-    paged = f"{recorded('requests', '1h')} > bool 1"
+    paged = f"{rate('requests', window)} > bool {_FLOOR}"
     columns = {
         "cache": "Cache",
-        "job": "Job",
-        "cluster": "Cluster",
-        "namespace": "Namespace",
-        "Value #A": "Look-ups/s, 1 h",
-        "Value #B": "Burn rate, 1 h",
-        "Value #C": "Budget left, 14 d",
+        "Value #A": f"Look-ups/s, {window}",
+        "Value #B": f"Burn rate, {window}",
+        "Value #C": f"Budget left, {WINDOW}",
         "Value #D": "Can page",
+        "job": "Job",
+        "⟦label⟧": "⟦Label⟧",
     }
     bar = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
     return (
         panels.table(
             11,
-            "Look-up budget by cache (SLO 99.9%, 14 days)",
-            "Degraded look-ups (Redis not reached, entry not readable) against the 0.1% that the "
-            "SLO allows. Burn rate 1 spends the budget in exactly 14 days, 14.4 pages. A cache "
-            "with less than 1 look-up/s does not page: a single failure would be a large share. "
-            "Job-wide: not filtered by instance.",
-            [recorded("requests", "1h"), burn, left, paged],
+            f"Look-up budget by cache (SLO {target('lookup'):%}, {WINDOW})",
+            "Degraded look-ups (Redis not reached, entry not readable) against the "
+            f"{_BUDGET:%} that the objective allows. Burn rate 1 spends the budget in exactly "
+            f"{WINDOW}, {PAGE} pages. A cache with less than {_FLOOR} look-up/s does not page: a "
+            "single failure would be a large share. Job-wide: not filtered by instance.",
+            [rate("requests", window), burn, left, paged],
             columns,
         )
-        .override_by_name("Cache", panels.override(custom__width=90))
+        .override_by_name("Cache", styles.override(custom__width=90))
         .override_by_name(
-            "Look-ups/s, 1 h", panels.override(unit="ops", decimals=1, custom__width=120)
+            columns["Value #A"], styles.override(unit="ops", decimals=1, custom__width=120)
         )
         .override_by_name(
-            "Burn rate, 1 h",
-            panels.override(
+            columns["Value #B"],
+            styles.override(
                 unit="suffix:x",
                 decimals=2,
                 custom__cellOptions={"type": "color-text"},
-                thresholds=panels.threshold_steps([(None, "green"), (1, "orange"), (14.4, "red")]),
+                thresholds=styles.threshold_steps([(None, "green"), (1, "orange"), (PAGE, "red")]),
                 custom__width=110,
             ),
         )
         .override_by_name(
-            "Budget left, 14 d",
-            panels.override(
+            columns["Value #C"],
+            styles.override(
                 unit="percentunit",
                 decimals=1,
                 min=0,
                 max=1,
                 custom__cellOptions=bar,
-                thresholds=panels.threshold_steps([(None, "red"), (0, "orange"), (0.25, "green")]),
-                custom__minWidth=160,
+                thresholds=styles.threshold_steps([(None, "red"), (0, "orange"), (0.25, "green")]),
+                custom__minWidth=130,
             ),
         )
         .override_by_name(
             "Can page",
-            panels.override(
-                mappings=panels.value_map({"0": ("no, below 1/s", "text"), "1": ("yes", "green")}),
-                custom__width=120,
+            styles.override(
+                mappings=styles.value_map(
+                    {
+                        "0": (f"no, below {_FLOOR}/s", "text"),
+                        "1": ("yes", "green"),
+                    }
+                ),
+                custom__width=110,
             ),
         )
     )
@@ -89,17 +106,61 @@ def burn_rate() -> timeseries.Panel:
     """How fast the budget goes, over the windows that page."""
 
     def worst(window: str) -> str:
-        ratio = f"{_LEVEL}:routecache_degraded_per_requests:ratio_rate{window}"
+        ratio = recorded("degraded_per_requests", f"ratio_rate{window}", "cache")
         return f"max by (cache) ({ratio}{{{JOB_CACHE}}}) / {_BUDGET}"
 
-    queries = [(worst("1h"), "{{cache}} 1 h"), (worst("6h"), "{{cache}} 6 h")]
+    queries = [
+        (worst(PAGE_LONG), f"{{{{cache}}}} {PAGE_LONG}"),
+        (worst(PAGE_SLOW_LONG), f"{{{{cache}}}} {PAGE_SLOW_LONG}"),
+    ]
     panel = panels.timeseries(
         12,
         "Look-up budget burn rate",
-        "Degraded share of look-ups over 1 and 6 hours, in multiples of what the SLO allows; the "
-        "worst job of each cache. Above 14.4 over 1 h, or 6 over 6 h, it pages if it still goes "
-        "on. Job-wide: not filtered by instance.",
+        f"Degraded share of look-ups over {PAGE_LONG} and {PAGE_SLOW_LONG}, in multiples of what "
+        f"the objective allows; the worst job of each cache. Above {PAGE} over {PAGE_LONG}, or "
+        f"{PAGE_SLOW} over {PAGE_SLOW_LONG}, it pages if it still goes on. Job-wide: not filtered "
+        "by instance.",
         "suffix:x",
         queries,
     ).min(0)
-    return panels.lines_at(panel, [(None, "transparent"), (6, "orange"), (14.4, "red")])
+    return styles.lines_at(panel, [(None, "transparent"), (PAGE_SLOW, "orange"), (PAGE, "red")])
+
+
+def slow() -> timeseries.Panel:
+    """The latency objective's bad events."""
+    limit, allowed, pages = within("latency"), budget("latency"), paging("latency")
+    chosen = f'{CACHE}, outcome=~"l2_hit|miss"'
+    histogram = "routecache_request_duration_seconds"
+    good = f'sum by (cache) (rate({histogram}_bucket{{{chosen}, le="{limit}"}}[{RATE}]))'
+    every = f"sum by (cache) (rate({histogram}_count{{{chosen}}}[{RATE}]))"
+    panel = panels.timeseries(
+        25,
+        f"Slower than {limit:ms} (SLO {target('latency'):%})",
+        "Share of the look-ups that left L1 and needed no load which took longer than "
+        f"{limit:ms}. Dashed: what the objective allows ({allowed:%}), and the share that pages "
+        f"if it lasts ({pages:%}). High: see L2 command latency, then Redis itself.",
+        "percentunit",
+        [(f"1 - {good}\n/\n({every} > 0)", "{{cache}}")],
+    )
+    steps: styles.Steps = [(None, "transparent"), (allowed, "orange"), (pages, "red")]
+    return styles.lines_at(panel.min(0).axis_soft_max(0.2), steps)
+
+
+def unheard() -> timeseries.Panel:
+    """The freshness objective's bad events."""
+    limit, allowed, pages = within("freshness"), budget("freshness"), paging("freshness")
+    lag = "routecache_invalidation_lag_seconds_bucket"
+    heard = f'sum by (l2) (rate({lag}{{{PROCESS}, le="{limit}"}}[{RATE}]))'
+    probes = f"sum by (l2) (rate(routecache_invalidation_probes_total{{{PROCESS}}}[{RATE}]))"
+    panel = panels.timeseries(
+        26,
+        f"Heard later than {limit:ms} (SLO {target('freshness'):%})",
+        f"Share of the listeners' heartbeats that were lost or heard later than {limit:ms}: "
+        "as late another process learns of a write or delete. Dashed: what the objective allows "
+        f"({allowed:%}), and the share that pages if it lasts ({pages:%}). High: see Coherence.",
+        "percentunit",
+        # A probe that was not answered yet is counted in neither: never below 0.
+        [(f"clamp_min(1 - {heard}\n/\n({probes} > 0), 0)", "{{l2}}")],
+    )
+    steps: styles.Steps = [(None, "transparent"), (allowed, "orange"), (pages, "red")]
+    return styles.lines_at(panel.min(0).axis_soft_max(0.02), steps)

@@ -1,11 +1,13 @@
 """The processes: which stand out, what they run, whether they are seen at all."""
 
-from grafana_foundation_sdk.builders import table, timeseries
+from grafana_foundation_sdk.builders import stat, table, timeseries
 
-from dashboards import panels
-from dashboards.shared import CACHE, JOB, PROCESS, RATE
+from dashboards import colors, panels, styles
+from dashboards.limits import budget, paging, threshold
+from dashboards.shared import BY_PROCESS, CACHE, JOB, PROCESS, RATE
 
-_BY = "cluster, namespace, job, instance"
+_BY = BY_PROCESS
+_UP = f'up{{{JOB}, instance=~"$instance"}}'
 
 
 def worst_instances() -> table.Panel:
@@ -28,15 +30,14 @@ def worst_instances() -> table.Panel:
     ]
     columns = {
         "instance": "Instance",
-        "job": "Job",
-        "cluster": "Cluster",
-        "namespace": "Namespace",
         "Value #A": "Time/look-up",
         "Value #B": "Look-ups/s",
         "Value #C": "Missed",
         "Value #D": "Degraded",
         "Value #E": "L2 errors/s",
         "Value #F": "Circuits open",
+        "job": "Job",
+        "⟦label⟧": "⟦Label⟧",
     }
     alarm = {"type": "color-text"}
     return (
@@ -49,33 +50,53 @@ def worst_instances() -> table.Panel:
             [f"({expr})\nand on ({_BY})\n{worst}" for expr in shown],
             columns,
         )
-        .sort_by([panels.sort("Time/look-up", descending=True)])
-        .override_by_name("Instance", panels.override(custom__minWidth=120))
-        .override_by_name(
-            "Time/look-up", panels.override(unit="s", decimals=2, custom__minWidth=120)
-        )
-        .override_by_name("Look-ups/s", panels.override(unit="ops", decimals=1))
-        .override_by_name("Missed", panels.override(unit="percentunit", decimals=1))
+        .sort_by([styles.sort("Time/look-up", descending=True)])
+        .override_by_name("Instance", styles.override(custom__minWidth=130))
+        .override_by_name("Time/look-up", styles.override(unit="s", decimals=2, custom__width=120))
+        .override_by_name("Look-ups/s", styles.override(unit="ops", decimals=1))
+        .override_by_name("Missed", styles.override(unit="percentunit", decimals=1))
         .override_by_name(
             "Degraded",
-            panels.override(
+            styles.override(
                 unit="percentunit",
                 decimals=2,
                 custom__cellOptions=alarm,
-                thresholds=panels.threshold_steps(
-                    [(None, "text"), (0.001, "orange"), (0.0144, "red")]
+                thresholds=styles.threshold_steps(
+                    [(None, "text"), (budget("lookup"), "orange"), (paging("lookup"), "red")]
                 ),
             ),
         )
-        .override_by_name("L2 errors/s", panels.override(unit="ops", decimals=2))
+        .override_by_name("L2 errors/s", styles.override(unit="ops", decimals=2))
         .override_by_name(
             "Circuits open",
-            panels.override(
+            styles.override(
                 decimals=0,
                 custom__cellOptions=alarm,
-                thresholds=panels.threshold_steps([(None, "text"), (1, "red")]),
+                thresholds=styles.threshold_steps([(None, "text"), (1, "red")]),
             ),
         )
+    )
+
+
+def skew() -> stat.Panel:
+    """Whether all processes run the same."""
+    builds = f"count by (version, revision, python) (routecache_build_info{{{PROCESS}}})"
+    configurations = f"count by (cache, policy, serializer) (routecache_config_info{{{CACHE}}})"
+    return (
+        panels.stat(
+            27,
+            "Skew",
+            "How many versions run, and how many configurations the most divided cache has. More "
+            "than one outside a roll-out: processes disagree. The tables at the bottom tell which.",
+            "short",
+            f"count({builds})",
+            "versions",
+            (f"max(count by (cache) ({configurations}))", "configurations"),
+        )
+        .decimals(0)
+        .graph_mode(panels.NO_GRAPH)
+        .text_mode(panels.WITH_NAMES)
+        .thresholds(styles.thresholds([(None, "green"), (2, "orange")]))
     )
 
 
@@ -94,7 +115,7 @@ def versions() -> table.Panel:
         "a deploy that stopped half-way.",
         [f"count by (version, revision, python) (routecache_build_info{{{PROCESS}}})"],
         columns,
-    ).sort_by([panels.sort("Processes", descending=True)])
+    ).sort_by([styles.sort("Processes", descending=True)])
 
 
 def configurations() -> table.Panel:
@@ -120,33 +141,31 @@ def configurations() -> table.Panel:
         )
         .override_by_name(
             "Variants",
-            panels.override(
+            styles.override(
                 custom__cellOptions={"type": "color-text"},
-                thresholds=panels.threshold_steps([(None, "green"), (2, "orange")]),
+                thresholds=styles.threshold_steps([(None, "green"), (2, "orange")]),
             ),
         )
-        .sort_by([panels.sort("Cache")])
+        .sort_by([styles.sort("Cache")])
     )
 
 
 def scrapes() -> timeseries.Panel:
     """Targets that answer, that do not, and that answer without our metrics."""
-    up = f'up{{{JOB}, instance=~"$instance"}}'
-    colors = {"up": "green", "down": "red", "no routecache metrics": "orange"}
     panel = panels.stacked(
         23,
         "Targets by state",
         "Scrape targets: up and exporting, down, or answering without one routecache metric "
-        "(exporter not mounted). More than 10% down is a ticket, and so is a single target "
-        "without metrics.",
+        f"(exporter not mounted). More than {threshold('TargetDown'):%} down is a ticket, and so "
+        "is a single target without metrics.",
         "short",
         [
-            (f"count({up} == 1 and on ({_BY}) routecache_build_info)", "up"),
-            (f"count({up} == 0)", "down"),
-            (f"count({up} == 1 unless on ({_BY}) routecache_build_info)", "no routecache metrics"),
+            (f"count({_UP} == 1 and on ({_BY}) routecache_build_info)", "up"),
+            (f"count({_UP} == 0)", "down"),
+            (f"count({_UP} == 1 unless on ({_BY}) routecache_build_info)", "no routecache metrics"),
         ],
     ).decimals(0)
-    return panels.colored(panel, colors)
+    return styles.colored(panel, colors.TARGETS)
 
 
 def collectors() -> timeseries.Panel:
@@ -165,7 +184,7 @@ def collectors() -> timeseries.Panel:
                     "{{collector}}",
                 ),
                 (
-                    f"count by (collector) (routecache_collect_success{{{PROCESS}}} == 0)",
+                    f"sum by (collector) (1 - routecache_collect_success{{{PROCESS}}})",
                     failing,
                 ),
             ],
@@ -173,11 +192,12 @@ def collectors() -> timeseries.Panel:
         .min(0)
         .override_by_regexp(
             "/^failing/",
-            panels.override(
+            styles.override(
                 unit="short",
                 decimals=0,
                 color={"mode": "fixed", "fixedColor": "red"},
                 custom__axisPlacement="right",
+                custom__axisSoftMax=1,
                 custom__drawStyle="bars",
                 custom__fillOpacity=40,
             ),

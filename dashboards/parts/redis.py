@@ -4,10 +4,10 @@ from typing import Final
 
 from grafana_foundation_sdk.builders import timeseries
 
-from dashboards import panels
+from dashboards import colors, panels, styles
 from dashboards.shared import RATE
 
-REDIS: Final = 'cluster=~"$cluster", namespace=~"$namespace", instance=~"$redis"'
+REDIS: Final = '⟦redis⟧instance=~"$redis"'
 """Selects metrics of a Redis exporter; its job is not the routers'."""
 
 # `routing:model:v1` is the prefix `routing:model` and the kind of key `v1`.
@@ -77,7 +77,7 @@ def memory() -> timeseries.Panel:
         ],
     ).override_by_name(
         limit,
-        panels.override(
+        styles.override(
             color={"mode": "fixed", "fixedColor": "text"},
             custom__lineStyle={"fill": "dash", "dash": [6, 4]},
         ),
@@ -98,7 +98,7 @@ def evictions() -> timeseries.Panel:
             (f"sum(rate(redis_expired_keys_total{{{REDIS}}}[{RATE}]))", "expired"),
         ],
     )
-    return panels.colored(panel, {"evicted": "red", "expired": "text"})
+    return styles.colored(panel, {name: colors.REASONS[name] for name in ("evicted", "expired")})
 
 
 def clients() -> timeseries.Panel:
@@ -152,7 +152,7 @@ def busy() -> timeseries.Panel:
             (f"sum by (instance) ({user} + {system})", "CPU {{instance}}"),
         ],
     )
-    return panels.lines_at(panel, [(None, "transparent"), (0.7, "orange")])
+    return styles.lines_at(panel, [(None, "transparent"), (0.7, "orange")])
 
 
 def slow_commands() -> timeseries.Panel:
@@ -173,7 +173,7 @@ def slow_commands() -> timeseries.Panel:
         ],
     ).override_by_name(
         "last one took",
-        panels.override(unit="s", custom__axisPlacement="right", color={"mode": "fixed",
+        styles.override(unit="s", custom__axisPlacement="right", color={"mode": "fixed",
                         "fixedColor": "orange"}),
     )  # fmt: skip
 
@@ -192,5 +192,5 @@ def availability() -> timeseries.Panel:
         ],
     )
     return panel.min(0).override_by_regexp(
-        "/^up /", panels.override(unit="s", custom__axisPlacement="right")
+        "/^up /", styles.override(unit="s", custom__axisPlacement="right")
     )

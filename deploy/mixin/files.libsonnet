@@ -5,6 +5,11 @@
     importstr '../../deploy/prometheus/rules/routecache-recording.yml',
   ],
   dashboards: {
+    'routecache-cache.json': import '../../dashboards/json/routecache-cache.json',
+    'routecache-coherence.json': import '../../dashboards/json/routecache-coherence.json',
+    'routecache-exporter.json': import '../../dashboards/json/routecache-exporter.json',
+    'routecache-l1.json': import '../../dashboards/json/routecache-l1.json',
+    'routecache-loaders.json': import '../../dashboards/json/routecache-loaders.json',
     'routecache-overview.json': import '../../dashboards/json/routecache-overview.json',
     'routecache-redis.json': import '../../dashboards/json/routecache-redis.json',
   },

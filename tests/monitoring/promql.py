@@ -27,12 +27,19 @@ REDIS_EXPORTER = (
     "redis_uptime_in_seconds",
 )
 FOREIGN = {
-    # Prometheus' own, and those of the Redis exporter that dashboards and runbooks use.
+    # Prometheus' own, those of Python's client, and those of the Redis exporter that dashboards and
+    # runbooks use.
     "up": set[str](),
     "ALERTS": {"alertname", "alertstate", "severity"},
     "ALERTS_FOR_STATE": {"alertname", "severity"},
     "scrape_duration_seconds": set(),
     "scrape_samples_scraped": set(),
+    "scrape_samples_post_metric_relabeling": set(),
+    "process_cpu_seconds_total": set(),
+    "process_resident_memory_bytes": set(),
+    "process_open_fds": set(),
+    "process_max_fds": set(),
+    "python_gc_collections_total": {"generation"},
     "prometheus_config_last_reload_successful": set(),
     "prometheus_sd_discovered_targets": {"name", "scrape_job"},
     "prometheus_rule_evaluation_failures_total": set(),
@@ -80,6 +87,11 @@ def grouping_labels(expr: str) -> set[str]:
     return {label.strip() for labels in lists for label in labels.split(",") if label.strip()}
 
 
+def made_labels(expr: str) -> list[str]:
+    """Every label that a label_replace of the expression makes."""
+    return [made[1] for made in _MADE_LABEL.finditer(expr)]
+
+
 def durations(expr: str) -> list[str]:
     """Every literal duration: ranges, subquery steps, offsets."""
     bare = re.sub(_STRING, '""', expr)
@@ -108,7 +120,7 @@ def level(record: str) -> set[str]:
 
 def mistakes(expr: str, recorded: set[str]) -> Iterator[str]:
     """What is wrong with an expression: unknown series, labels or label values."""
-    known = set(TARGET_LABELS) | {made[1] for made in _MADE_LABEL.finditer(expr)}
+    known = {*TARGET_LABELS, *made_labels(expr)}
     for name, matchers in selectors(expr):
         labels = labels_of(name, recorded)
         if labels is None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def rules() -> list[dict[str, Any]]:
     ]
 
 
+@cache
 def recordings() -> dict[str, dict[str, Any]]:
     """Recording rules by name."""
     return {rule["record"]: rule for rule in rules() if "record" in rule}
@@ -39,8 +41,9 @@ def alerts() -> list[dict[str, Any]]:
     return [rule for rule in rules() if "alert" in rule]
 
 
+@cache
 def dashboards() -> dict[str, dict[str, Any]]:
-    """The committed dashboards, by uid."""
+    """The committed dashboards, by uid. Read once: nobody changes what this returns."""
     loaded = [json.loads(path.read_text(encoding="utf-8")) for path in DASHBOARD_FILES]
     return {dashboard["uid"]: dashboard for dashboard in loaded}
 

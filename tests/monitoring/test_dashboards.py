@@ -1,17 +1,13 @@
-"""The committed dashboards."""
+"""The committed dashboards: what all of them share, and how they hang together."""
 
-import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dashboards import build
-from dashboards.parts.alerts import ALERT_PANELS
-from routecache_exporters.pack.panels import OVERVIEW
-from tests.monitoring import promql
+from dashboards import build, colors
+from routecache_exporters.pack.panels import OVERVIEW, PANELS
 from tests.monitoring.sources import (
     DASHBOARD_FILES,
     DEPLOY,
@@ -19,59 +15,55 @@ from tests.monitoring.sources import (
     dashboards,
     load,
     panels,
-    queries,
-    recordings,
 )
 
-UIDS = {
-    "routecache-overview": "RouteCache / Overview",
+TITLES = {
+    "routecache-overview": "RouteCache / Overview and SLO",
+    "routecache-cache": "RouteCache / Cache detail",
+    "routecache-l1": "RouteCache / L1 capacity",
     "routecache-redis": "RouteCache / L2 and Redis",
+    "routecache-coherence": "RouteCache / Coherence",
+    "routecache-loaders": "RouteCache / Loaders",
+    "routecache-exporter": "RouteCache / Exporter and runtime",
 }
-"""Bookmarks and alerts hold on to these: a uid never changes."""
+"""Bookmarks and alerts hold on to the uids: one never changes."""
 
 VARIABLES = ["datasource", "cluster", "namespace", "job", "instance", "cache", "runbooks"]
 OWN_VARIABLES = {"routecache-redis": ["redis"]}
 
-every_dashboard = pytest.mark.parametrize("uid", UIDS)
-every_panel = pytest.mark.parametrize(
-    ("uid", "panel"),
-    [
-        pytest.param(uid, panel, id=f"{uid}-{panel['id']}")
-        for uid, dashboard in dashboards().items()
-        for panel in panels(dashboard)
-    ],
-)
+every_dashboard = pytest.mark.parametrize("uid", TITLES)
 
 
-def test_committed_json_is_what_the_code_says() -> None:
-    """Nobody edits dashboards/json by hand, or forgets to regenerate it."""
-    assert build.differences(build.OUTPUT) == []
+def test_committed_files_are_what_the_code_says() -> None:
+    """Nobody edits them by hand, or forgets to regenerate them."""
+    assert build.differences() == []
 
 
 def test_check_fails_with_a_diff_on_a_stale_a_missing_and_a_leftover_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """--check exits 1 and shows what differs; a write mends it."""
-    monkeypatch.setattr(build, "OUTPUT", tmp_path)
+    monkeypatch.setattr(build, "OUTPUT", tmp_path / "json")
+    monkeypatch.setattr(build, "TEMPLATES", tmp_path / "boards")
     assert build.main(["--check"]) == 1
     assert build.main([]) == 0
     assert build.main(["--check"]) == 0
     capsys.readouterr()
-    path = tmp_path / "routecache-overview.json"
+    path = tmp_path / "json" / "routecache-overview.json"
     path.write_text(path.read_text().replace('"editable": false', '"editable": true'))
-    (tmp_path / "gone.json").write_text("{}\n")
+    (tmp_path / "boards" / "gone.json").write_text("{}\n")
     assert build.main(["--check"]) == 1
     shown = capsys.readouterr().out
     assert '-  "editable": true' in shown
-    assert "--- json/gone.json" in shown
+    assert "--- boards/gone.json" in shown
     assert build.main([]) == 0
     assert build.main(["--check"]) == 0
 
 
 def test_uids_and_titles_are_stable() -> None:
     """One file per dashboard, named as its uid."""
-    assert {uid: board["title"] for uid, board in dashboards().items()} == UIDS
-    assert {path.stem for path in DASHBOARD_FILES} == set(UIDS)
+    assert {uid: board["title"] for uid, board in dashboards().items()} == TITLES
+    assert {path.stem for path in DASHBOARD_FILES} == set(TITLES)
 
 
 @every_dashboard
@@ -92,7 +84,11 @@ def test_dashboard_has_the_shared_parts(uid: str) -> None:
         "Firing alerts",
         "Deploys and restarts",
     ]
-    assert all(link["keepTime"] and link["includeVars"] for link in dashboard["links"])
+    (link,) = dashboard["links"]
+    assert link["type"] == "dashboards"
+    assert set(link["tags"]) <= set(dashboard["tags"])
+    assert link["keepTime"]
+    assert link["includeVars"]
 
 
 @every_dashboard
@@ -114,99 +110,88 @@ def test_panels_have_their_own_place_and_id(uid: str) -> None:
         taken |= cells
 
 
-@every_panel
-def test_panel_explains_itself(uid: str, panel: dict[str, Any]) -> None:
-    """Title, description, unit (tables have one per column), data source, legends."""
-    assert panel["title"]
-    assert len(panel["description"]) > 40
-    assert panel["datasource"]["uid"] == "${datasource}"
-    if panel["type"] != "table":
-        assert panel["fieldConfig"]["defaults"]["unit"]
-        assert all(target["legendFormat"] for target in panel["targets"])
-    assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
+def test_an_id_is_the_same_panel_on_every_dashboard() -> None:
+    """A panel that is shown twice is made once."""
+    titles: dict[int, str] = {}
+    for dashboard in dashboards().values():
+        for panel in panels(dashboard):
+            assert titles.setdefault(panel["id"], panel["title"]) == panel["title"]
 
 
-@every_panel
-def test_table_columns_with_numbers_have_units(uid: str, panel: dict[str, Any]) -> None:
-    """A value column says what it counts: by a unit, by text for its values, or as a count."""
-    if panel["type"] != "table":
-        return
-    (organize,) = [t for t in panel["transformations"] if t["id"] == "organize"]
-    renamed = organize["options"]["renameByName"]
-    headers = {header for name, header in renamed.items() if name.startswith("Value")}
-    described = {
-        override["matcher"]["options"]
-        for override in panel["fieldConfig"]["overrides"]
-        if {"unit", "mappings"} & {prop["id"] for prop in override["properties"]}
+def test_the_first_row_of_the_overview_says_what_is_wrong() -> None:
+    """Alerts, who answers, loads against yesterday, the worst processes, skew."""
+    first = {
+        panel["title"]
+        for panel in panels(dashboards()[OVERVIEW])
+        if panel["gridPos"]["y"] < 16  # the next row's title
     }
-    assert headers - described <= {"Processes", "Variants", "Circuits open"}
+    assert {
+        "Firing alerts",
+        "Who answers now",
+        "Loads against yesterday",
+        "Worst five instances",
+        "Skew",
+    } <= first
 
 
-@every_dashboard
-def test_queries_use_what_exists(uid: str) -> None:
-    """Every series, label and label value is in the metrics' catalogue, or recorded."""
-    for where, expr in queries(dashboards()[uid]):
-        assert list(promql.mistakes(expr, set(recordings()))) == [], where
-
-
-@every_dashboard
-def test_queries_follow_the_variables(uid: str) -> None:
-    """Every selection is narrowed by cluster, namespace and job, and by what else it has."""
-    for where, expr in queries(dashboards()[uid]):
-        for name, matchers in promql.selectors(expr):
-            if not matchers:
-                # Only in a join with a series that is narrowed.
-                assert "on (cluster, namespace, job, instance)" in expr, where
-                continue
-            matched = {label: value for label, operator, value in matchers if operator == "=~"}
-            labels = promql.labels_of(name, set(recordings()))
-            assert labels is not None
-            if name.startswith("redis_"):
-                # Redis' own metrics come from jobs that the routers' variables do not know.
-                assert matched.get("instance") == "$redis", where
-                assert {matched.get(label) for label in ("cluster", "namespace")} == {
-                    "$cluster",
-                    "$namespace",
-                }, where
-                continue
-            optional = {"instance", "cache"} & labels
-            if name.startswith("ALERTS"):
-                optional = set()  # alerts of a job concern all its processes and caches
-            for label in {"cluster", "namespace", "job"} | optional:
-                assert matched.get(label) == f"${label}", f"{where}: {name} by {label}"
-
-
-@every_dashboard
-def test_ranges_follow_the_scrape_interval(uid: str) -> None:
-    """Raw rates use $__rate_interval; only the budget looks back over its own window."""
-    for where, expr in queries(dashboards()[uid]):
-        assert set(promql.durations(expr)) <= {"$__rate_interval", "14d", "1d"}, where
-
-
-@pytest.mark.needs("promtool")
-@every_dashboard
-def test_queries_parse(uid: str, tmp_path: Path) -> None:
-    """Prometheus' own parser reads them, the variables once replaced."""
-    found = [expr for _, expr in queries(dashboards()[uid])]
-    plain = [re.sub(r"\$\w+", "x", expr.replace("$__rate_interval", "1m")) for expr in found]
-    written = [{"record": f"dashboard:query:{n}", "expr": expr} for n, expr in enumerate(plain)]
-    path = tmp_path / "queries.yml"
-    path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": written}]}))
-    done = subprocess.run(
-        ["promtool", "check", "rules", path], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_the_overview_leads_to_every_other_dashboard_and_keeps_time_and_variables() -> None:
+    links = [link for panel in panels(dashboards()[OVERVIEW]) for link in panel.get("links", [])]
+    assert {link["url"].partition("?")[0] for link in links} == {
+        f"/d/{uid}" for uid in TITLES if uid != OVERVIEW
+    }
+    for link in links:
+        assert link["url"].endswith("?${__url_time_range}&${__all_variables}")
+        assert link["title"]
 
 
 def test_alerts_lead_to_the_panel_that_shows_them() -> None:
-    """dashboard_url, the table of firing alerts and the dashboard agree on a panel."""
-    ids = {panel["id"] for panel in panels(dashboards()[OVERVIEW])}
+    """dashboard_url, the table of firing alerts and the dashboards agree on a panel."""
+    ids = {uid: {panel["id"] for panel in panels(board)} for uid, board in dashboards().items()}
+    for name, panel in PANELS.items():
+        assert panel.number in ids[panel.dashboard], name
     for alert in alerts():
-        found = re.search(r"viewPanel=(\d+)", alert["annotations"]["dashboard_url"])
+        found = re.search(r"/d/([\w-]+)\?viewPanel=(\d+)", alert["annotations"]["dashboard_url"])
         assert found
-        if alert["labels"]["severity"] != "none":
-            assert ALERT_PANELS[alert["alert"]] == int(found[1])
-        assert int(found[1]) in ids
+        assert (found[1], int(found[2])) == PANELS[alert["alert"].removeprefix("RouteCache")]
+    (table,) = [panel for panel in panels(dashboards()[OVERVIEW]) if panel["id"] == 1]
+    (target,) = table["targets"]
+    places = re.findall(r'"(number|dashboard)", "([^"]+)", "alertname", "([^"]+)"', target["expr"])
+    shown = {(name, label): value for label, value, names in places for name in names.split("|")}
+    for name, panel in PANELS.items():
+        if name not in {"RecentCause", "Watchdog"}:
+            assert shown[f"RouteCache{name}", "dashboard"] == panel.dashboard
+            assert shown[f"RouteCache{name}", "number"] == str(panel.number)
+
+
+def _colors(panel: dict[str, Any]) -> dict[str, str]:
+    return {
+        override["matcher"]["options"]: prop["value"]["fixedColor"]
+        for override in panel["fieldConfig"]["overrides"]
+        for prop in override["properties"]
+        if override["matcher"]["id"] == "byName" and prop["id"] == "color"
+    }
+
+
+def test_the_same_thing_has_the_same_colour_everywhere() -> None:
+    """A series' name stands for one colour over all dashboards, and a metric's label value for the
+    one in colors.py."""
+    seen: dict[str, str] = {}
+    for dashboard in dashboards().values():
+        for panel in panels(dashboard):
+            for name, color in _colors(panel).items():
+                assert seen.setdefault(name, color) == color, f"{panel['title']}: {name}"
+    groups = [getattr(colors, name) for name in dir(colors) if name.isupper()]
+    for group in groups:
+        for name, color in group.items() if isinstance(group, dict) else ():
+            assert seen.get(name, color) == color, name
+
+
+def test_every_dashboard_is_provisioned_in_a_folder_of_its_own() -> None:
+    (provider,) = load(DEPLOY / "grafana/provisioning/dashboards/routecache.yaml")["providers"]
+    assert provider["folder"] == "routecache"
+    assert provider["allowUiUpdates"] is False
+    mounted = load(DEPLOY / "compose.yaml")["services"]["grafana"]["volumes"]
+    assert f"../dashboards/json:{provider['options']['path']}:ro" in mounted
 
 
 def test_data_source_is_the_provisioned_kind() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from dashboards import reference, typical
 from routecache_exporters.catalog import BY_NAME, METRICS
+from tests.monitoring.sources import recordings
 
 
 def test_the_page_is_what_the_code_says() -> None:
@@ -33,6 +34,14 @@ def test_every_metric_has_one_row() -> None:
     """In the catalogue's order."""
     rows = re.findall(r"^\| `(routecache_\w+)` \| \w+ \|.*\|$", reference.render(), re.MULTILINE)
     assert rows == [metric.name for metric in METRICS]
+
+
+def test_every_metric_is_shown_or_listed_with_a_reason() -> None:
+    """Nobody pays for a series that nobody sees."""
+    uses = reference.Uses([*recordings().values()], reference.panels())
+    hidden = {metric.name for metric in METRICS if not uses.panels(metric)}
+    assert hidden == set(reference.NOT_SHOWN)
+    assert all(reference.NOT_SHOWN.values())
 
 
 def test_a_router_with_four_caches_has_no_more_series_than_the_page_says() -> None:

@@ -45,11 +45,14 @@ class Urls:
         rules; with --web.user-assets it serves them itself.
     runbook_suffix: what follows an alert's name there.
     dashboards: Grafana's dashboards, to which `/UID?viewPanel=N` is appended.
+    prometheus: in links of dashboards what takes the place of `{{ $externalURL }}`, which only
+        Prometheus can fill in.
     """
 
     runbooks: str = "{{ $externalURL }}/user"
     runbook_suffix: str = ".md"
     dashboards: str = "http://localhost:3000/d"
+    prometheus: str = "http://localhost:9090"
 
 
 @dataclass(frozen=True, slots=True)

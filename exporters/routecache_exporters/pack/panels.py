@@ -13,42 +13,43 @@ class Panel(NamedTuple):
 
 
 OVERVIEW: Final = "routecache-overview"
-
-
-def _overview(number: int) -> Panel:
-    return Panel(OVERVIEW, number)
-
+CACHE: Final = "routecache-cache"
+L1: Final = "routecache-l1"
+REDIS: Final = "routecache-redis"
+COHERENCE: Final = "routecache-coherence"
+LOADERS: Final = "routecache-loaders"
+EXPORTER: Final = "routecache-exporter"
 
 PANELS: Final[Mapping[str, Panel]] = MappingProxyType({
-    "LookupBudgetBurn": _overview(12),
-    "LatencyBudgetBurn": _overview(9),
-    "FreshnessBudgetBurn": _overview(13),
-    "L2Down": _overview(13),
-    "InvalidationStalled": _overview(13),
-    "MetricsAbsent": _overview(23),
-    "L2UnreachableFromSome": _overview(20),
-    "L2ErrorRatioHigh": _overview(14),
-    "L2LatencyHigh": _overview(15),
-    "PoolSaturated": _overview(16),
-    "RedisEvictingLiveEntries": _overview(8),
-    "MissRatioJumped": _overview(8),
-    "L1Thrashing": _overview(19),
-    "LoadErrors": _overview(18),
-    "LoadLatencyHigh": _overview(18),
-    "LoaderOverload": _overview(18),
-    "Stampede": _overview(17),
-    "ListenerDisconnected": _overview(13),
-    "ListenerFlapping": _overview(13),
-    "StaleServing": _overview(6),
-    "DecodeFailures": _overview(8),
-    "RecoveryOverflow": _overview(13),
-    "CacheCostsMoreThanItSaves": _overview(7),
-    "TargetDown": _overview(23),
-    "ExporterUnmounted": _overview(23),
-    "CollectorFailing": _overview(24),
-    "CardinalityOverflow": _overview(24),
-    "ProviderUnhealthy": _overview(18),
-    "RecentCause": _overview(1),
-    "Watchdog": _overview(1),
+    "LookupBudgetBurn": Panel(OVERVIEW, 12),
+    "LatencyBudgetBurn": Panel(OVERVIEW, 25),
+    "FreshnessBudgetBurn": Panel(OVERVIEW, 26),
+    "L2Down": Panel(OVERVIEW, 13),
+    "InvalidationStalled": Panel(COHERENCE, 506),
+    "MetricsAbsent": Panel(OVERVIEW, 23),
+    "L2UnreachableFromSome": Panel(OVERVIEW, 20),
+    "L2ErrorRatioHigh": Panel(OVERVIEW, 14),
+    "L2LatencyHigh": Panel(REDIS, 15),
+    "PoolSaturated": Panel(REDIS, 16),
+    "RedisEvictingLiveEntries": Panel(REDIS, 105),
+    "MissRatioJumped": Panel(CACHE, 8),
+    "L1Thrashing": Panel(L1, 309),
+    "LoadErrors": Panel(LOADERS, 603),
+    "LoadLatencyHigh": Panel(LOADERS, 604),
+    "LoaderOverload": Panel(LOADERS, 608),
+    "Stampede": Panel(LOADERS, 606),
+    "ListenerDisconnected": Panel(COHERENCE, 507),
+    "ListenerFlapping": Panel(COHERENCE, 508),
+    "StaleServing": Panel(COHERENCE, 512),
+    "DecodeFailures": Panel(CACHE, 206),
+    "RecoveryOverflow": Panel(COHERENCE, 515),
+    "CacheCostsMoreThanItSaves": Panel(LOADERS, 610),
+    "TargetDown": Panel(OVERVIEW, 23),
+    "ExporterUnmounted": Panel(OVERVIEW, 23),
+    "CollectorFailing": Panel(OVERVIEW, 24),
+    "CardinalityOverflow": Panel(EXPORTER, 706),
+    "ProviderUnhealthy": Panel(CACHE, 211),
+    "RecentCause": Panel(OVERVIEW, 1),
+    "Watchdog": Panel(OVERVIEW, 1),
 })  # fmt: skip
 """By alert, without the common prefix."""

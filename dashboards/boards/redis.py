@@ -1,19 +1,16 @@
 """L2 and Redis: what the routers see of L2, beside what Redis says of itself."""
 
-from typing import Final
-
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.parts import l2, redis
 from dashboards.shared import Cell, Row, lay_out, new_dashboard, redis_variable
-
-UID: Final = "routecache-redis"
+from routecache_exporters.pack import panels as uids
 
 
 def dashboard() -> Dashboard:
     """The dashboard L2 and Redis."""
     new = new_dashboard(
-        UID,
+        uids.REDIS,
         "RouteCache / L2 and Redis",
         "L2 as the routers see it, our keys in Redis by prefix, and the server itself.",
         extra=(redis_variable(),),
@@ -30,6 +27,10 @@ def _rows() -> list[Row]:
                 Cell(l2.errors(), 6, 0, 6, 8),
                 Cell(l2.command_latency(), 12, 0, 6, 8),
                 Cell(l2.connections(), 18, 0, 6, 8),
+                Cell(l2.breaker(), 0, 8, 6, 8),
+                Cell(l2.commands(), 6, 8, 6, 8),
+                Cell(l2.latency_heat(), 12, 8, 6, 8),
+                Cell(l2.hit_ratio(), 18, 8, 6, 8),
             ],
         ),
         Row(

@@ -1,0 +1,1 @@
+"""One module for each dashboard: which panels it has, and where."""
