@@ -97,6 +97,28 @@ class Target(_Strict):
     target: Annotated[float, Field(ge=0, lt=1)]
 
 
+class TargetSpec(_Strict):
+    """Whom an alert reaches, and how."""
+
+    target: Annotated[str, StringConstraints(min_length=1)]
+    description: Description | None = None
+
+
+class NotificationTarget(_Strict):
+    """Whom an alert reaches, as a document."""
+
+    apiVersion: Literal["openslo/v1"]
+    kind: Literal["AlertNotificationTarget"]
+    metadata: Metadata
+    spec: TargetSpec
+
+
+class TargetRef(_Strict):
+    """The name of whom an alert reaches."""
+
+    targetRef: Name
+
+
 class Condition(_Strict):
     """How fast a budget burns."""
 
@@ -131,6 +153,7 @@ class AlertPolicySpec(_Strict):
     alertWhenBreaching: bool = False
     alertWhenResolved: bool = False
     conditions: Annotated[list[AlertCondition], Field(min_length=1, max_length=1)]
+    notificationTargets: Annotated[list[TargetRef], Field(min_length=1)]
 
 
 class AlertPolicy(_Strict):
@@ -162,5 +185,5 @@ class Slo(_Strict):
     spec: SloSpec
 
 
-Document = Annotated[Service | Slo, Field(discriminator="kind")]
-DOCUMENT: TypeAdapter[Service | Slo] = TypeAdapter(Document)
+Document = Service | NotificationTarget | Slo
+DOCUMENT: TypeAdapter[Document] = TypeAdapter(Annotated[Document, Field(discriminator="kind")])

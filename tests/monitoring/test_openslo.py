@@ -16,7 +16,7 @@ from routecache_exporters.pack import openslo
 from routecache_exporters.pack.config import Burns, Config, Duration, Jobs, Objective, Objectives
 from tests.monitoring import promql
 from tests.monitoring.openslo_v1 import DOCUMENT, Slo
-from tests.monitoring.sources import DEPLOY
+from tests.monitoring.sources import DEPLOY, load
 
 COMMITTED: list[dict[str, Any]] = list(
     yaml.safe_load_all((DEPLOY / "openslo" / "routecache.yaml").read_text("utf-8"))
@@ -54,6 +54,20 @@ def test_committed_documents_are_openslo_v1() -> None:
     assert openslo.documents(Config()) == COMMITTED
 
 
+def test_who_is_told_is_a_receiver_of_alertmanager() -> None:
+    """Under the same name; every policy names one, by its severity."""
+    told = {
+        each["metadata"]["name"] for each in COMMITTED if each["kind"] == "AlertNotificationTarget"
+    }
+    receivers = load(DEPLOY / "alertmanager" / "alertmanager.yml")["receivers"]
+    assert told <= {receiver["name"] for receiver in receivers}
+    policies = [policy for name in NAMES for policy in slo(Config(), name).spec.alertPolicies]
+    for policy in policies:
+        (target,) = policy.spec.notificationTargets
+        assert target.targetRef == policy.spec.conditions[0].spec.severity
+    assert {policy.spec.notificationTargets[0].targetRef for policy in policies} == told
+
+
 BREAK: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a field that is not known": lambda it: it["spec"].update(indicatr={}),
     "no service": lambda it: it["spec"].pop("service"),
@@ -67,6 +81,7 @@ BREAK: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no query": lambda it: it["spec"]["indicator"]["spec"]["ratioMetric"]["total"][
         "metricSource"
     ].update(spec={}),
+    "nobody to tell": lambda it: it["spec"]["alertPolicies"][0]["spec"].pop("notificationTargets"),
     "two conditions": lambda it: it["spec"]["alertPolicies"][0]["spec"]["conditions"].append(
         it["spec"]["alertPolicies"][0]["spec"]["conditions"][0]
     ),

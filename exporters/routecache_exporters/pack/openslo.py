@@ -17,6 +17,12 @@ VERSION: Final = "openslo/v1"
 SERVICE: Final = "routecache"
 """The name of the one Service, to which all objectives belong."""
 
+_TARGETS: Final = {
+    "page": "A person, at once.",
+    "ticket": "Somebody, within working days.",
+}
+"""Who is told, by the names of Alertmanager's receivers."""
+
 _MINUTES: Final = {"d": 1440, "h": 60, "m": 1}
 
 
@@ -32,7 +38,7 @@ class _Ratio(NamedTuple):
 
 
 def documents(config: Config) -> list[dict[str, Any]]:
-    """The service and its objectives.
+    """The service, who is told, and the objectives.
 
     Raises ConfigurationError for a duration that is not of whole minutes, which OpenSLO cannot say.
     """
@@ -42,7 +48,16 @@ def documents(config: Config) -> list[dict[str, Any]]:
         "metadata": {"name": SERVICE, "displayName": "RouteCache"},
         "spec": {"description": "The caches of the LLM routers."},
     }
-    return [service, *(_slo(config, *pair) for pair in _ratios(config))]
+    told = [
+        {
+            "apiVersion": VERSION,
+            "kind": "AlertNotificationTarget",
+            "metadata": {"name": name},
+            "spec": {"target": "Alertmanager", "description": description},
+        }
+        for name, description in _TARGETS.items()
+    ]
+    return [service, *told, *(_slo(config, *pair) for pair in _ratios(config))]
 
 
 def _ratios(config: Config) -> Iterator[tuple[Objective, _Ratio]]:
@@ -146,6 +161,7 @@ def _policy(slo: str, severity: str, burn: Burn, wait: Duration) -> dict[str, An
                     "spec": {"severity": severity, "condition": condition},
                 }
             ],
+            "notificationTargets": [{"targetRef": severity}],
         },
     }
 
