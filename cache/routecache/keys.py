@@ -79,6 +79,8 @@ LIVE_VERSIONS: Final = (WIRE_VERSION,)
 """What a rolling upgrade may have in use at once, and a delete acts on: this version and the
 previous, of which version 1 has none."""
 
+_MARK: Final = "\0"
+_MARKED: Final = ("}", _MARK)
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._:-]+")
 _TAG_SPACE: Final = re.compile(r".+:tag(?::|$)")
 
@@ -109,14 +111,31 @@ def check_key(key: object, what_it_is: str = "a cache key") -> str:
     raise KeyTypeError(f"{what_it_is} must be a non-empty str, not {what}")
 
 
+def check_text(name: object, what_it_is: str) -> str:
+    """`check_key` for names that travel inside values and labels: halves of surrogate pairs too
+    are refused, which no UTF-8 can carry."""
+    text = check_key(name, what_it_is)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise KeyTypeError(f"{what_it_is} must not hold half a surrogate pair") from None
+    return text
+
+
 def value_key(prefix: str, key: str, version: int = WIRE_VERSION) -> str:
     """Where the value of `key` lies, `P:v1:{key}`."""
-    return value_prefix(prefix, version) + key + "}"
+    return value_prefix(prefix, version) + _inside(key) + "}"
 
 
 def lease_key(prefix: str, key: str) -> str:
     """Where the lease of `key` lies, `P:lease:{key}`."""
-    return prefix + ":lease:{" + key + "}"
+    return prefix + ":lease:{" + _inside(key) + "}"
+
+
+def _inside(key: str) -> str:
+    # An empty hash tag, `{}`, is none: value and lease of a key that begins with `}` would lie on
+    # two slots. So that key_of can tell, a key that begins with the mark gets it too.
+    return _MARK + key if key.startswith(_MARKED) else key
 
 
 def tag_key(prefix: str, tag: str) -> str:
@@ -138,7 +157,8 @@ def key_of(prefix: str, wire_key: str, version: int = WIRE_VERSION) -> str | Non
     """The key whose `value_key` is `wire_key`, or None when that is no value key of `prefix`."""
     start = value_prefix(prefix, version)
     if wire_key.startswith(start) and wire_key.endswith("}"):
-        return wire_key[len(start) : -1] or None
+        inside = wire_key[len(start) : -1]
+        return inside.removeprefix(_MARK) or None
     return None
 
 

@@ -3,6 +3,7 @@
 import fnmatch
 
 import pytest
+from redis.crc import key_slot
 
 from routecache import keys
 
@@ -13,13 +14,19 @@ def test_values_leases_and_tags_stand_where_the_design_says() -> None:
     assert keys.tag_key("routing:model", "provider:openai") == "routing:model:tag:provider:openai"
 
 
-def test_a_value_and_its_lease_share_a_hash_tag() -> None:
-    def hash_tag(key: str) -> str:
-        return key[key.index("{") + 1 : key.index("}")]
+BRACED = ("k", "a}b", "a{b}c", "{a}", "{", "}", "}{", "}}", "}x", "\0", "\0x", "\0}", "\0\0}")
 
-    for key in ("k", "a}b", "a{b}c", "}{"):
-        value, lease = keys.value_key("p", key), keys.lease_key("p", key)
-        assert hash_tag(value) == hash_tag(lease)
+
+@pytest.mark.parametrize("key", BRACED)
+def test_a_value_and_its_lease_share_a_slot_whatever_braces_the_key_holds(key: str) -> None:
+    value, lease = keys.value_key("p", key), keys.lease_key("p", key)
+    assert key_slot(value.encode()) == key_slot(lease.encode())
+
+
+def test_every_key_is_found_again_in_a_spelling_of_its_own() -> None:
+    spelt = [keys.value_key("p", key) for key in BRACED]
+    assert len(set(spelt)) == len(BRACED)
+    assert [keys.key_of("p", wire_key) for wire_key in spelt] == list(BRACED)
 
 
 @pytest.mark.parametrize("inner", ["routing:provider", "routing:v1", "routing:tag", "routing.x"])
