@@ -114,8 +114,17 @@ class AsyncioRemote:
     async def clear(self, patterns: Sequence[str]) -> int | RemoteError:
         """Delete all keys that match `patterns`, by SCAN and UNLINK on each primary.
 
-        Not bound by a look-up's deadline; each step is bounded by a second.
+        Not bound by a look-up's deadline; each step is bounded by a second. Where the server does
+        not tell others of what it deletes, one message tells them to drop all that they have.
         """
+        deleted = await self._sweep_all(patterns)
+        tell = [] if self._sync.announcer is None else self._sync.announcer.all_changed()
+        if tell:
+            said = await self.transport.execute("clear", self.deadline(SCAN_STEP_TIMEOUT), tell)
+            return commands.not_said(said) or deleted
+        return deleted
+
+    async def _sweep_all(self, patterns: Sequence[str]) -> int | RemoteError:
         deleted = 0
         for target in self.transport.scan_targets():
             for pattern in patterns:
@@ -163,4 +172,9 @@ class AsyncioRemote:
             sent = await self.transport.execute(request.operation, deadline, again)
             for place, reply in zip(places, sent, strict=False):
                 replies[place] = reply
-        return request.read(replies)
+        results = request.read(replies)
+        tell = commands.afterwards(request, self._sync.announcer, replies)
+        if tell:
+            said = await self.transport.execute(request.operation, deadline, tell)
+            return commands.untold(results, said)
+        return results

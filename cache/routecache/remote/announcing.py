@@ -42,9 +42,14 @@ class WeakSink:
 
 
 class Announcer:
-    """Where the server does not tell listeners of writes: the commands by which writers do."""
+    """Where the server does not tell listeners of writes: the commands by which writers do.
 
-    def __init__(self, listener: Listener, prefix: bytes) -> None:
+    `apart` says that a message must not travel together with the write of which it tells: in a
+    cluster it takes another way, on which it may overtake the write.
+    """
+
+    def __init__(self, listener: Listener, prefix: bytes, *, apart: bool) -> None:
+        self.apart = apart
         self._listener = listener
         self._channel = cache_prefix(prefix) + b":inv"
 
@@ -53,10 +58,14 @@ class Announcer:
         self._listener.ensure()
 
     def commands(self, changed: Sequence[bytes]) -> list[Command]:
-        """What to send along with a write of the keys `changed`."""
+        """What tells of a write of the keys `changed`."""
         if not changed or not self._listener.publishes:
             return []
         return [("PUBLISH", self._channel, message_for(changed))]
+
+    def all_changed(self) -> list[Command]:
+        """What tells that any key of the cache may have changed."""
+        return [("PUBLISH", self._channel, message_for(None))] if self._listener.publishes else []
 
 
 class Announcing(RemoteState, Protocol):

@@ -66,13 +66,47 @@ def in_full(
 
 
 def announced(request: Request, announcer: Announcer | None) -> Sequence[Command]:
-    """The request's commands, and those that tell other processes of it where nobody else does."""
+    """The request's commands, and those that tell other processes of it where nobody else does.
+
+    Those that travel apart, when the replies are here, are `afterwards`.
+    """
     if announcer is None:
         return request.commands
     announcer.ensure()
-    if not request.changed:
+    if not request.changed or announcer.apart:
         return request.commands
     return [*request.commands, *announcer.commands(request.changed)]
+
+
+def afterwards(
+    request: Request, announcer: Announcer | None, replies: Sequence[Any]
+) -> Sequence[Command]:
+    """What tells other processes of what the server has acknowledged, where that travels apart."""
+    if announcer is None or not announcer.apart:
+        return ()
+    return announcer.commands(
+        [
+            k
+            for k, r in zip(request.changed, replies, strict=False)
+            if not isinstance(r, RemoteError)
+        ]
+    )
+
+
+def untold(results: Sequence[Any], said: Sequence[Any]) -> list[Any]:
+    """`results`, or the failure to tell others of them, upon which the cache has L2 forget them."""
+    failure = not_said(said)
+    return list(results) if failure is None else [failure] * len(results)
+
+
+def not_said(said: Sequence[Any]) -> RemoteError | None:
+    """Why others were not told; None if they were.
+
+    Nor if this user may not publish, which the listener's log tells: it lasts, and says nothing of
+    the write.
+    """
+    failures = (reply for reply in said if isinstance(reply, RemoteError))
+    return next((failure for failure in failures if failure.kind != "auth"), None)
 
 
 def encoded(key: str) -> bytes:
@@ -116,7 +150,7 @@ def store(items: Sequence[WireItem]) -> Request:
         if item.token is None:
             commands.append(scripts.set_value(keys, item.payload, item.ttl_ms))
         else:
-            commands.append(scripts.fill(keys, item.payload, item.ttl_ms, item.token))
+            commands.append(scripts.fill(keys, item.payload, item.ttl_ms, _shown(item.token)))
     return Request("set", commands, _stored, [encoded(item.value_key) for item in items])
 
 
@@ -134,7 +168,7 @@ def renew(leases: Sequence[tuple[str, str]], life_ms: int) -> Request:
     """Whether each (lease key, token) still stood; a life of 0 ms ends it."""
     return Request(
         "set",
-        [scripts.renew((encoded(key),), token, life_ms) for key, token in leases],
+        [scripts.renew((encoded(key),), _shown(token), life_ms) for key, token in leases],
         bool,
     )
 
@@ -154,12 +188,21 @@ def _leased(reply: Any) -> Leased:
     if reply == _FOREIGN:
         return Leased(_FOREIGN, None)
     payload, token = reply if len(reply) == 2 else (reply[0], None)
-    return Leased(payload, token.decode() if token else None)
+    return Leased(payload, _token(token))
 
 
 def _seen(reply: Any) -> Seen:
     payload, ttl_ms, token, lease_ms = reply
     return Seen(payload, ttl_ms, token.decode(errors="replace") if token else None, lease_ms)
+
+
+def _token(reply: bytes | None) -> str | None:
+    # Another program may have written anything there; sent back, it is the same bytes again.
+    return reply.decode("utf-8", "surrogateescape") if reply else None
+
+
+def _shown(token: str) -> bytes:
+    return token.encode("utf-8", "surrogateescape")
 
 
 def _stored(reply: Any) -> bool | str:

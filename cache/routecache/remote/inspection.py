@@ -15,6 +15,7 @@ from routecache.remote.announcing import Announcer
 from routecache.remote.commands import SCAN_COUNT, encoded
 from routecache.remote.listener import listener_for
 from routecache.remote.sync import SyncRemote
+from routecache.remote.topology import is_cluster
 from routecache.remote.transport import Command, Transport
 from routecache.typing import Seen
 
@@ -146,7 +147,9 @@ class Inspection:
 
     def _announcer(self, prefix: str) -> Announcer:
         # Its listener listens to nothing and has not asked the server: it has us publish too.
-        return Announcer(listener_for(self._remote.endpoint), encoded(keys.value_prefix(prefix)))
+        endpoint = self._remote.endpoint
+        value_prefix = encoded(keys.value_prefix(prefix))
+        return Announcer(listener_for(endpoint), value_prefix, apart=is_cluster(endpoint))
 
     def _scan(self, target: Transport, pattern: str) -> Iterator[list[bytes]]:
         cursor = b"0"

@@ -253,9 +253,16 @@ def listener_for(endpoint: Endpoint) -> Listener:
     with _lock:
         listener = _listeners.get(endpoint)
         if listener is None:
-            connect = functools.partial(clients_of, endpoint) if moves(endpoint) else None
+            # Weakly: what this table holds must not keep its own key alive.
+            ref = weakref.ref(endpoint)
+            connect = functools.partial(_clients, ref) if moves(endpoint) else None
             listener = _listeners[endpoint] = Listener(endpoint, connect)
         return listener
+
+
+def _clients(ref: "weakref.ref[Endpoint]") -> Sequence[Callable[[], "redis.Redis"]]:
+    endpoint = ref()
+    return clients_of(endpoint) if endpoint is not None else ()
 
 
 def listener_of(endpoint: Endpoint) -> Listener | None:

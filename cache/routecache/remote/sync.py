@@ -17,7 +17,7 @@ from routecache.remote.background import Background
 from routecache.remote.commands import SCAN_COUNT, SCAN_STEP_TIMEOUT, Request
 from routecache.remote.endpoint import Endpoint
 from routecache.remote.listener import listener_for
-from routecache.remote.topology import transport_for
+from routecache.remote.topology import is_cluster, transport_for
 from routecache.remote.transport import Transport
 from routecache.typing import Leased, LeaseWanted, Seen, Sink, WireItem
 
@@ -134,8 +134,17 @@ class SyncRemote:
     def clear(self, patterns: Sequence[str]) -> int | RemoteError:
         """Delete all keys that match `patterns`, by SCAN and UNLINK on each primary.
 
-        Not bound by a look-up's deadline; each step is bounded by a second.
+        Not bound by a look-up's deadline; each step is bounded by a second. Where the server does
+        not tell others of what it deletes, one message tells them to drop all that they have.
         """
+        deleted = self._sweep_all(patterns)
+        tell = [] if self.announcer is None else self.announcer.all_changed()
+        if tell:
+            said = self.transport.execute("clear", self.deadline(SCAN_STEP_TIMEOUT), tell)
+            return commands.not_said(said) or deleted
+        return deleted
+
+    def _sweep_all(self, patterns: Sequence[str]) -> int | RemoteError:
         deleted = 0
         for target in self.transport.scan_targets():
             for pattern in patterns:
@@ -166,7 +175,8 @@ class SyncRemote:
     def watch(self, prefixes: Sequence[str], sink: Sink) -> bool:
         """Have `sink` told of what happens to keys with these prefixes."""
         ear = WeakSink(sink)
-        self.announcer = Announcer(self._listener, commands.encoded(prefixes[0]))
+        prefix = commands.encoded(prefixes[0])
+        self.announcer = Announcer(self._listener, prefix, apart=is_cluster(self.endpoint))
         self._listener.watch([commands.encoded(prefix) for prefix in prefixes], ear)
         # Also stops listening when a manager is dropped without having been closed.
         self._unwatch = weakref.finalize(sink, self._listener.unwatch, ear)
@@ -204,4 +214,9 @@ class SyncRemote:
             sent = self.transport.execute(request.operation, deadline, again)
             for place, reply in zip(places, sent, strict=False):
                 replies[place] = reply
-        return request.read(replies)
+        results = request.read(replies)
+        tell = commands.afterwards(request, self.announcer, replies)
+        if tell:
+            said = self.transport.execute(request.operation, deadline, tell)
+            return commands.untold(results, said)
+        return results

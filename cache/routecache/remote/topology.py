@@ -35,6 +35,11 @@ def primaries_of(endpoint: Endpoint) -> Sequence[Node]:
     return endpoint.nodes if isinstance(endpoint, Cluster) else (endpoint,)
 
 
+def is_cluster(endpoint: Endpoint) -> bool:
+    """Whether its keys are spread over several primaries."""
+    return endpoint.target.kind == "cluster"
+
+
 def moves(endpoint: Endpoint) -> bool:
     """Whether its primaries may be others later: behind Sentinel, or in a cluster."""
     return endpoint.target.kind in {"sentinel", "cluster"}
