@@ -131,6 +131,7 @@ class AsyncTiers:
         core = self.core
         core.check_keys(key)
         core.check_write(ttl, () if callable(tags) else core.check_tags(tags))
+        began = core.timer()
         while True:
             read = core.begin_read(key, loads=True)
             if read.answer is not None:
@@ -145,7 +146,7 @@ class AsyncTiers:
             if leads:
                 return await self._lead(flight, read, loader, ttl, tags)
             if core.flights.may_wait(flight, blocks=self._waits.blocks):
-                landing = await self._wait(flight, read)
+                landing = await self._wait(flight, read, began)
             else:
                 landing = await self._alone(flight, read, loader)
             if landing.outcome != "abandoned":
@@ -163,11 +164,11 @@ class AsyncTiers:
         finally:
             self.core.end_wait(read, flight, landing)
 
-    async def _wait(self, flight: Flight, read: Read) -> Landing:
+    async def _wait(self, flight: Flight, read: Read, began: float) -> Landing:
         core = self.core
         landing: Landing | None = None
         try:
-            landing = await self._waits.result(flight.future, core.patience(read))
+            landing = await self._waits.result(flight.future, core.patience(read, began))
             return landing
         except Exception as error:
             late = isinstance(error, TimeoutError) and not flight.future.done()

@@ -130,6 +130,7 @@ class SyncTiers:
         core = self.core
         core.check_keys(key)
         core.check_write(ttl, () if callable(tags) else core.check_tags(tags))
+        began = core.timer()
         while True:
             read = core.begin_read(key, loads=True)
             if read.answer is not None:
@@ -144,7 +145,7 @@ class SyncTiers:
             if leads:
                 return self._lead(flight, read, loader, ttl, tags)
             if core.flights.may_wait(flight, blocks=self._waits.blocks):
-                landing = self._wait(flight, read)
+                landing = self._wait(flight, read, began)
             else:
                 landing = self._alone(flight, read, loader)
             if landing.outcome != "abandoned":
@@ -162,11 +163,11 @@ class SyncTiers:
         finally:
             self.core.end_wait(read, flight, landing)
 
-    def _wait(self, flight: Flight, read: Read) -> Landing:
+    def _wait(self, flight: Flight, read: Read, began: float) -> Landing:
         core = self.core
         landing: Landing | None = None
         try:
-            landing = self._waits.result(flight.future, core.patience(read))
+            landing = self._waits.result(flight.future, core.patience(read, began))
             return landing
         except Exception as error:
             late = isinstance(error, TimeoutError) and not flight.future.done()

@@ -14,7 +14,7 @@ leads what is kept in a context variable, which the tasks that a loader starts i
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -95,7 +95,9 @@ class Flights:
         try:
             yield
         finally:
-            _leading.reset(token)
+            # Whoever closes the coroutine of a loop that has gone does so in a context of his own.
+            with suppress(ValueError):
+                _leading.reset(token)
 
     def may_wait(self, flight: Flight, *, blocks: bool) -> bool:
         """Whether the caller can wait for `flight` without waiting for itself; owes `waited`.

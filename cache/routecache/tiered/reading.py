@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from routecache.errors import DecodeError, LoadTimeoutError, RemoteError
+from routecache.errors import LoadTimeoutError, RemoteError
 from routecache.local import Entry
 from routecache.tiered.books import NO_COST, Cost
 from routecache.tiered.flights import Flight, Landing
@@ -23,6 +23,7 @@ from routecache.typing import (
 # How often a caller looks whether another process's load has ended, if nobody tells it.
 _POLL_DEAF = 0.02
 _POLL_HEARING = 0.1
+_POLL_LEAST = 0.001
 
 
 class Reading(CoreState):
@@ -155,7 +156,8 @@ class Reading(CoreState):
             if payload is not None and times is not None:
                 try:
                     read.take_in(payload, self.serializer, times[1], now)
-                except DecodeError:
+                except Exception:  # noqa: BLE001  # a serializer of the program's own may raise any
+                    read.forget()
                     read.failure = "undecodable"
                     self.books.error("l2", "get", "decode")
         return self.tag_keys(dict.fromkeys(tag for read in reads for tag in read.tags))
@@ -266,7 +268,10 @@ class Reading(CoreState):
             return 0.0
         if not self.policy.distributed_lock or self.is_ours(read.token):
             return None
-        return _POLL_HEARING if self.hears else _POLL_DEAF
+        poll, hard = _POLL_HEARING if self.hears else _POLL_DEAF, self.policy.hard_timeout
+        if hard is None:
+            return poll
+        return min(poll, max(hard - (self.timer() - read.started), _POLL_LEAST))
 
     # The end
 
@@ -336,9 +341,14 @@ class Reading(CoreState):
             return Landing("stale", read.value)
         return Landing("l1_hit" if read.answer == "l1" else "l2_hit", read.value, read.saved)
 
-    def patience(self, read: Read) -> float | None:
-        """Seconds for which a caller waits for a load."""
+    def patience(self, read: Read, began: float) -> float | None:
+        """Seconds for which a caller waits for a load; `began` is when its call did.
+
+        A load that is abandoned makes its waiters begin anew, with what is left of their patience.
+        """
         soft, hard = self.policy.soft_timeout, self.policy.hard_timeout
+        if hard is not None:
+            hard = max(0.0, hard - (self.timer() - began))
         if not self.lends(read) or soft is None:
             return hard
         return soft if hard is None else min(soft, hard)
@@ -359,7 +369,7 @@ class Reading(CoreState):
     def check_patience(self, read: Read) -> None:
         """Raise LoadTimeoutError when a caller has waited for another process long enough."""
         hard = self.policy.hard_timeout
-        if hard is not None and self.timer() - read.started > hard:
+        if hard is not None and self.timer() - read.started >= hard:
             raise LoadTimeoutError(f"waited {hard} s for another process's load")
 
     def created(self, read: Read, times: tuple[int, int] | None) -> int | None:
@@ -392,4 +402,4 @@ def server_time(reply: object) -> int:
     if not isinstance(reply, bytes):
         return -1
     # A tag key that holds anything else was not written by us: nothing older than it is trusted.
-    return int(reply) if reply.isdigit() else 2**63
+    return int(reply) if reply.isdigit() and len(reply) < 20 else 2**63

@@ -9,6 +9,7 @@ import contextlib
 import copy
 import inspect
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -101,37 +102,66 @@ class AsyncWaits:
     blocks = False
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[None]] = set()
+        self._reset()
         self._closed = False
         forking.reset_in_child(self)
 
+    def _reset(self) -> None:
+        self._running: dict[asyncio.Task[None], Callable[[], None]] = {}
+        self._lock = forking.RenewedLock()
+        # A future cannot be told that one of those who wait has gone. So each calls back once, and
+        # who waits for it stands here meanwhile.
+        self._waiting: weakref.WeakKeyDictionary[Future[Any], set[Callable[[], None]]]
+        self._waiting = weakref.WeakKeyDictionary()
+
     def reset_after_fork(self) -> None:
-        """Forget the parent's background loads."""
-        self._running = set()
+        """Forget the parent's background loads, and who waited in its other threads."""
+        self._reset()
 
     async def result(self, future: "Future[T]", timeout: float | None) -> T:  # noqa: ASYNC109  # the twin of a sync wait
         """What `future` gives; TimeoutError after `timeout` seconds.
 
         Cancelling the caller leaves the future to the others who wait for it.
         """
+        self._reap()
         if not future.done():
             loop = asyncio.get_running_loop()
             done = loop.create_future()
 
-            def wake(_: object) -> None:
+            def wake() -> None:
                 if _running() is loop:  # thousands may wait: spare each the loop's self-pipe
                     _finish(done)
                 else:
                     with contextlib.suppress(RuntimeError):  # the loop has been closed
                         loop.call_soon_threadsafe(_finish, done)
 
-            future.add_done_callback(wake)
-            if timeout is None:
-                await done
-            else:
-                async with asyncio.timeout(timeout):
+            self._await(future, wake)
+            try:
+                if timeout is None:
                     await done
+                else:
+                    async with asyncio.timeout(timeout):
+                        await done
+            finally:
+                with self._lock:
+                    self._waiting.get(future, set()).discard(wake)
         return future.result()
+
+    def _await(self, future: "Future[Any]", wake: Callable[[], None]) -> None:
+        with self._lock:
+            waiting = self._waiting.get(future)
+            first = waiting is None
+            if waiting is None:
+                waiting = self._waiting[future] = set()
+            waiting.add(wake)
+        if first:
+            future.add_done_callback(self._wake)  # at once, if it has ended meanwhile
+
+    def _wake(self, future: "Future[Any]") -> None:
+        with self._lock:
+            waiting = self._waiting.pop(future, set())
+        for wake in waiting:
+            wake()
 
     async def call(self, loader: Callable[[], Any]) -> Any:
         """What `loader` gives, awaited if it is awaitable."""
@@ -145,13 +175,14 @@ class AsyncWaits:
 
         `lost` is called if it never ran or was cancelled.
         """
+        self._reap()
         if self._closed or len(self._running) >= MAX_BACKGROUND:
             return False
-        task = asyncio.ensure_future(work(*args))
-        self._running.add(task)
+        task: asyncio.Task[None] = asyncio.ensure_future(work(*args))
+        self._running[task] = lost
 
-        def ended(task: "asyncio.Future[None]") -> None:
-            self._running.discard(task)
+        def ended(task: "asyncio.Task[None]") -> None:
+            self._running.pop(task, None)
             if task.cancelled():
                 lost()
 
@@ -162,10 +193,29 @@ class AsyncWaits:
         """Cancel the background tasks of this loop and wait for their end."""
         self._closed = True
         loop = asyncio.get_running_loop()
-        mine = [task for task in self._running if task.get_loop() is loop]
+        mine = [task for task in self._running.copy() if task.get_loop() is loop]
         for task in mine:
             task.cancel()
         await asyncio.gather(*mine, return_exceptions=True)
+
+    def _reap(self) -> None:
+        # A loop that was closed without its tasks having been cancelled never ends them, and
+        # whoever waits for such a load would wait for ever.
+        for task in self._running.copy():
+            if task.get_loop().is_closed():
+                lost = self._running.pop(task, None)
+                if lost is not None:
+                    _give_up(task)
+                    lost()
+
+
+def _give_up(task: "asyncio.Task[None]") -> None:
+    # asyncio has no public way to say that a task is given up on purpose.
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+    coroutine = task.get_coro()
+    if coroutine is not None:
+        with contextlib.suppress(Exception):  # a loader's own `finally` may await or raise
+            coroutine.close()
 
 
 def _running() -> asyncio.AbstractEventLoop | None:

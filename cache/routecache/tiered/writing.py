@@ -10,7 +10,7 @@ from routecache.keys import key_of, tag_key, value_prefix
 from routecache.sizes import estimate
 from routecache.tiered.fences import Fence
 from routecache.tiered.operations import Read, Write
-from routecache.tiered.state import CoreState
+from routecache.tiered.state import TAG_TTL, CoreState
 from routecache.typing import MISS, RemoteState, WireItem
 
 
@@ -73,7 +73,11 @@ class Writing(CoreState):
         self, key: str, value: object, payload: bytes, ttl: float | None, tags: tuple[str, ...],
         fence: Fence, started: float,
     ) -> Write:  # fmt: skip
-        l1_ttl, l2_ttl = self.ttls(self.policy.negative_ttl if value is MISS else ttl)
+        if value is MISS:
+            ttl = self.policy.negative_ttl
+            if ttl is not None and tags and self.has_l2:  # no longer than the keys of its tags
+                ttl = min(ttl, TAG_TTL - self.policy.retention)
+        l1_ttl, l2_ttl = self.ttls(ttl)
         self.books.set(len(payload))
         value_key, lease_key = self.wire_keys((key,))[0]
         # L1's time runs from before the write to L2, so that L1 never outlives L2.
@@ -299,7 +303,10 @@ class Writing(CoreState):
         tag_prefix = tag_key(self.prefix, "")
         tags = []
         for wire_key in keys:
-            text = wire_key.decode("utf-8", "surrogatepass")
+            try:
+                text = wire_key.decode("utf-8", "surrogatepass")
+            except UnicodeDecodeError:
+                continue  # another program's: none of ours is spelt so
             key = key_of(self.prefix, text)
             if key is not None:
                 with self.local.lock:
