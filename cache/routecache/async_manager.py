@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from routecache.errors import CacheClosedError
 from routecache.explanation import Explanation
+from routecache.keys import check_key
 from routecache.local import Entry, L1Policy
 from routecache.manager import BaseCacheManager, several
 from routecache.policy import Policy
@@ -140,7 +141,7 @@ class AsyncCacheManager:
         self, key: str, value: Any, ttl: float | None = None, *, tags: Iterable[str] = ()
     ) -> None:
         """See `BaseCacheManager.set`."""
-        await self._open().set_many({key: value}, ttl, tags)
+        await self._open().set_many({check_key(key): value}, ttl, tags)
 
     async def delete(self, key: str) -> bool:
         """See `BaseCacheManager.delete`."""
@@ -209,7 +210,7 @@ class AsyncCacheManager:
 
     def show(self, entries: Mapping[str, Entry]) -> None:
         """Answer L1 hits from `entries`; for the core."""
-        self._entries = entries
+        self._entries = {} if self._closed else entries
 
     def __len__(self) -> int:
         """How many unexpired entries L1 holds."""

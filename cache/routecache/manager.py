@@ -80,6 +80,8 @@ class BaseCacheManager:
         timer: Timer = time.monotonic,
     ) -> None:
         _check_maxsize(l1_maxsize)
+        _check_max_bytes(l1_max_bytes)
+        _check_kinds(enable_redis=enable_redis, policy=policy, redis_url=redis_url)
         keys.check_prefix(cache_prefix)
         check_ttl(l1_ttl, "l1_ttl", endless=not enable_redis)
         check_ttl(l2_ttl, "l2_ttl")
@@ -318,13 +320,14 @@ class BaseCacheManager:
         registry.unregister(self)
         if not self.core.closed:
             self.core.closed = True
+            self.core.show(open_=False)  # what a call under way still puts in is not found
             self.core.drop_all()
             self.tiers.stop()
             publishing.refresh()
 
     def show(self, entries: Mapping[str, Entry]) -> None:
         """Answer L1 hits from `entries`; for the core."""
-        self._entries = entries
+        self._entries = {} if self.core.closed else entries
 
     def __len__(self) -> int:
         """How many unexpired entries L1 holds."""
@@ -374,6 +377,22 @@ def _check_name(name: object) -> str:
 def _check_maxsize(maxsize: object) -> None:
     if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
         raise ConfigurationError(f"l1_maxsize={maxsize!r}: give a number of entries from 1 on")
+
+
+def _check_max_bytes(most: object) -> None:
+    if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+        raise ConfigurationError(
+            f"l1_max_bytes={most!r}: give a number of bytes from 1 on, or None"
+        )
+
+
+def _check_kinds(*, enable_redis: object, policy: object, redis_url: object) -> None:
+    if not isinstance(enable_redis, bool):  # "false" is true
+        raise ConfigurationError(f"enable_redis={enable_redis!r}: give True or False")
+    if not isinstance(policy, Policy):
+        raise ConfigurationError(f"policy is a {type(policy).__qualname__}: give a Policy")
+    if redis_url is not None and not isinstance(redis_url, str):
+        raise ConfigurationError(f"redis_url is a {type(redis_url).__qualname__}: give a str")
 
 
 def _serializer(given: Serializer | None, policy: Policy) -> Serializer:

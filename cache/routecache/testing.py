@@ -115,9 +115,9 @@ class FakeRemote:
             return Leased(payload, None)
         token = self._live(wanted.lease_key)
         if token is None:
-            token = wanted.token.encode()
+            token = _shown(wanted.token)
             self._write(wanted.lease_key, token, life_ms)
-        return Leased(payload, token.decode())
+        return Leased(payload, token.decode("utf-8", "surrogateescape"))
 
     def look_many(
         self, keys: Sequence[tuple[str, str]], deadline: float
@@ -129,7 +129,7 @@ class FakeRemote:
 
     def _look(self, value_key: str, lease_key: str) -> Seen:
         payload, token = self._live(value_key), self._live(lease_key)
-        said = None if token is None else token.decode()
+        said = None if token is None else token.decode(errors="replace")
         return Seen(payload, self._ttl_ms(value_key), said, self._ttl_ms(lease_key))
 
     def _ttl_ms(self, key: str) -> int:
@@ -146,7 +146,7 @@ class FakeRemote:
         return replies
 
     def _store(self, item: WireItem) -> bool | str:
-        if item.token is not None and self._live(item.lease_key) != item.token.encode():
+        if item.token is not None and self._live(item.lease_key) != _shown(item.token):
             return "duplicate" if self._live(item.value_key) is not None else False
         self._write(item.value_key, item.payload, item.ttl_ms)
         self._data.pop(item.lease_key, None)
@@ -178,10 +178,10 @@ class FakeRemote:
         stood: list[bool | RemoteError] = []
         with self._lock:
             for key, token in leases:
-                stands = self._live(key) == token.encode()
+                stands = self._live(key) == _shown(token)
                 stood.append(stands)
                 if stands:
-                    self._write(key, token.encode(), life_ms)
+                    self._write(key, _shown(token), life_ms)
         return stood
 
     def invalidate_tags(
@@ -372,3 +372,7 @@ async def _between_turns(command: Callable[..., T], *args: Any) -> T:
     result = command(*args)
     await asyncio.sleep(0)
     return result
+
+
+def _shown(token: str) -> bytes:
+    return token.encode("utf-8", "surrogateescape")

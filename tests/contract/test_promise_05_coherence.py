@@ -37,6 +37,10 @@ def test_other_processes_hear_of_writes_and_deletes(world: World) -> None:
     assert eventually(lambda: b.get("k") == 3, 10)
     a.invalidate_tags("t")
     assert eventually(lambda: gone(b, "k"), 10)
+    world.set_heard(a, "of clear", 4, b)
+    assert b.get("of clear") == 4
+    assert a.clear() is True
+    assert eventually(lambda: gone(b, "of clear"), 10)
     assert b.stats.misses["invalidated"] >= 2
 
 
@@ -168,3 +172,19 @@ def test_where_tracking_is_refused_messages_of_our_own_do_the_same_work(frail: W
     assert eventually(lambda: b.get("k") == 3, 10)
     a.invalidate_tags("t")
     assert eventually(lambda: gone(b, "k"), 10)
+    frail.set_heard(a, "of clear", 4, b)
+    assert b.get("of clear") == 4
+    assert a.clear() is True
+    assert eventually(lambda: gone(b, "of clear"), 10)
+
+
+def test_keys_with_braces_are_stored_shared_and_deleted_like_any(world: World) -> None:
+    world.listening()
+    a, b = world.pair()
+    for key in ("}", "}x", "}{", "a}b", "{a}", "\0}"):
+        assert a.get_or_load(key, world.loader(lambda key=key: f"of {key}")) == f"of {key}"  # type: ignore[misc]
+        assert b.get(key) == f"of {key}", "not in L2"
+        assert a.delete(key) is True
+        assert eventually(lambda key=key: gone(b, key), 10)  # type: ignore[misc]
+    assert not a.core.recovery
+    assert not a.stats.errors

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from routecache import MISS, SerializationError
+from routecache import MISS, SerializationError, keys
 from routecache_exporters import RoutecacheCollector
 from tests.contract.kinds import REAL, on
 from tests.contract.world import World, gone
@@ -66,8 +66,54 @@ def test_what_cannot_be_read_is_a_counted_miss_is_not_executed_and_heals(
 def test_what_stands_under_a_tag_and_is_no_time_makes_entries_misses(world: World) -> None:
     cache = world.make()
     cache.set("k", 1, tags=("t",))
-    world.put_raw(f"{world.prefix}:tag:t", b"not a time")
-    assert gone(world.make(), "k"), "nothing older than it is trusted"
+    for foreign in (b"not a time", b"\xff", b"9" * 5000, b""):
+        world.put_raw(f"{world.prefix}:tag:t", foreign)
+        assert gone(world.make(), "k"), "nothing older than it is trusted"
+
+
+def test_what_stands_under_a_lease_and_is_no_token_raises_nothing(world: World) -> None:
+    cache = world.make(policy={"distributed_lock": True, "hard_timeout": 5.0})
+    for n, foreign in enumerate((b"\xff\xfe", b"\xed\xa0\x80", b"not ours")):
+        world.put_raw(keys.lease_key(world.prefix, f"k{n}"), foreign, 0.2)
+        seen = world.make(policy={"distributed_lock": False})
+        assert seen.get_or_load(f"k{n}", world.loader(lambda: "loaded")) == "loaded"
+        world.pass_by(0.3)
+        assert cache.get_or_load(f"k{n}", world.loader(lambda: "again")) in ("loaded", "again")
+
+
+class Fragile:
+    """A serializer of a program's own that raises what it likes."""
+
+    name = "fragile"
+
+    def dumps(self, value: object) -> bytes:
+        return str(value).encode()
+
+    def loads(self, data: bytes) -> object:
+        raise KeyError("not there")
+
+
+def test_a_serializer_of_the_programs_own_that_raises_anything_costs_a_miss(world: World) -> None:
+    cache = world.make(serializer=Fragile())
+    world.make(serializer=Fragile()).set_many({"k": 1, "l": 2})
+    assert gone(cache, "k")
+    assert cache.get_many(["k", "l"]) == {}
+    assert cache.get_or_load("l", world.loader(lambda: "loaded")) == "loaded"
+    assert cache.stats.misses == {"undecodable": 4}
+
+
+@on(*REAL)
+def test_a_foreign_key_in_a_message_does_not_hide_the_ones_beside_it(world: World) -> None:
+    cache = world.make(l1_ttl=300)
+    key = "k}\U0010ffff"
+    world.set_heard(cache, key, 1, cache)
+    assert cache.get(key) == 1
+    ours = world.value_key(key)
+    # Under our prefix, on the same slot, no text, and told first: the server sorts.
+    foreign = f"{world.prefix}:v1:{{k}}".encode() + b"\xc0"
+    script = "redis.call('SET', KEYS[1], 'x', 'PX', 9000) redis.call('UNLINK', KEYS[2])"
+    world.ask(ours, "EVAL", script, 2, foreign, ours)
+    assert eventually(lambda: gone(cache, key), 10)
 
 
 @on(*REAL)

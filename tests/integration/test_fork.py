@@ -4,8 +4,11 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 from tests.servers import RedisServer
+
+ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
     import json, os, threading, warnings
@@ -114,3 +117,43 @@ def test_threads_that_fork_at_the_same_time_do_not_wait_for_each_other_for_ever(
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+DEAF_CHILD = """
+    import os, warnings
+    from routecache import BaseCacheManager, Policy
+    from tests.helpers import eventually
+    warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of fork beside threads
+    policy = Policy(l2_timeout=5.0, blind_ttl=0)
+    cache = BaseCacheManager(redis_url=os.environ["REDIS_URL"], cache_prefix="deaf", policy=policy)
+    assert eventually(lambda: cache.core.hears)
+    cache.set("k", "old")
+    def is_hit():
+        before = cache.get_stats()["l1_hits"]
+        cache.get("k")
+        return cache.get_stats()["l1_hits"] == before + 1
+    assert eventually(lambda: all(is_hit() for _ in range(20)))
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.read(read, 1)
+        os._exit(0 if cache.get("k") == "new" else 1)
+    cache.set("k", "new")
+    os.write(write, b"!")
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    cache.close()
+"""
+
+
+def test_a_child_that_hears_nothing_yet_serves_its_parents_entries_for_the_blind_ttl_at_most(
+    shared_redis: RedisServer,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(DEAF_CHILD)],
+        env={"REDIS_URL": shared_redis.url, "PATH": "", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr

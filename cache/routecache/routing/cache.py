@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from routecache import forking, registry
 from routecache.errors import KeyTypeError
-from routecache.keys import check_key, digest
+from routecache.keys import check_text, digest
 from routecache.manager import BaseCacheManager
 from routecache.routing.health import HealthReport, Invalidation, InvalidationHook
 from routecache.routing.settings import RoutingSettings
@@ -151,6 +151,7 @@ class RoutingCache:
 
     def invalidate_provider(self, provider: str) -> None:
         """Forget the status of `provider` and every model selection and chain that names it."""
+        check_text(provider, "a provider")
         self._drop_provider(provider, "explicit")
 
     def invalidate_model_selection(self, context: object) -> bool:
@@ -174,7 +175,7 @@ class RoutingCache:
         names it are forgotten, so that the next request decides anew. `reason` is for hooks and
         people; it is neither logged nor used as a label.
         """
-        check_key(provider, "a provider")
+        check_text(provider, "a provider")
         with self._lock:
             before = self._health.get(provider)
         if not healthy and (before is None or before.healthy):
@@ -309,7 +310,7 @@ def _named(providers: Iterable[str]) -> tuple[str, ...]:
         return ()
     if isinstance(providers, str):
         raise KeyTypeError(f"providers={providers!r}: give an iterable of names, such as a tuple")
-    return tuple(_tag(check_key(provider, "a provider")) for provider in providers)
+    return tuple(_tag(check_text(provider, "a provider")) for provider in providers)
 
 
 _singleton: RoutingCache | None = None

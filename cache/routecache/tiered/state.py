@@ -93,6 +93,7 @@ class CoreState:
         self._offers = itertools.count()
         if self.hears is not None:
             self.hears, self.deaf_since = False, self.timer()
+            self.show(open_=False)
 
     def shown_by(self, manager: "ShowsHits") -> None:
         """`manager` has a hit path over this L1."""
@@ -124,7 +125,7 @@ class CoreState:
             )
         carried = tuple(tags)
         for tag in carried:
-            keys.check_key(tag, "a tag")
+            keys.check_text(tag, "a tag")
         return carried
 
     def check_write(self, ttl: float | None, tags: Sequence[str]) -> None:
