@@ -28,12 +28,13 @@ def test_promotion_keeps_the_remaining_time_and_never_gives_a_new_ttl(world: Wor
 
 def test_an_entry_expires_in_l2_by_itself(world: World) -> None:
     writer, reader = world.pair(timer=world.clock)
-    writer.set("k", 1, ttl=0.2)
+    writer.set("k", 1, ttl=0.5)
     assert reader.get("k") == 1
-    world.pass_by(0.2)
+    world.pass_by(0.5)
     assert eventually(lambda: gone(reader, "k"), 5)
     assert reader.ttl("k") is None
-    assert world.raw(world.value_key("k")) is None
+    # The reader errs towards older, so the server may keep the entry for a moment longer.
+    assert eventually(lambda: world.raw(world.value_key("k")) is None, 5)
 
 
 def test_a_copy_in_l1_is_over_no_later_than_the_entry_in_l2(world: World) -> None:
