@@ -52,7 +52,7 @@ def firing_alerts() -> table.Panel:
     }
     panel_link = {
         "title": "The panel that shows it",
-        "url": "/d/${__value.raw}?viewPanel=${__data.fields.Panel}"
+        "url": "/d/${__value.raw}?viewPanel=${__data.fields.number}"
         "&${__url_time_range}&${__all_variables}",
     }
     return (
@@ -74,8 +74,15 @@ def firing_alerts() -> table.Panel:
                 custom__width=75,
             ),
         )
-        .override_by_name("Alert", styles.override(links=[runbook], custom__minWidth=200))
-        .override_by_name("For", styles.override(unit="dtdurations", decimals=0, custom__width=80))
+        .override_by_name(
+            "Alert",
+            styles.override(
+                links=[runbook],
+                mappings=styles.regex_map(f"{PREFIX}(.*)", "$1"),
+                custom__minWidth=180,
+            ),
+        )
+        .override_by_name("For", styles.override(unit="dtdurations", decimals=0, custom__width=95))
         .override_by_name("Panel", styles.override(custom__width=60))
         .override_by_name(
             "Shown at",

@@ -31,11 +31,11 @@ def worst_instances() -> table.Panel:
     columns = {
         "instance": "Instance",
         "Value #A": "Time/look-up",
-        "Value #B": "Look-ups/s",
+        "Value #B": "Asked/s",
         "Value #C": "Missed",
         "Value #D": "Degraded",
-        "Value #E": "L2 errors/s",
-        "Value #F": "Circuits open",
+        "Value #E": "Errors/s",
+        "Value #F": "Open",
         "job": "Job",
         "⟦label⟧": "⟦Label⟧",
     }
@@ -45,15 +45,16 @@ def worst_instances() -> table.Panel:
             20,
             "Worst five instances",
             "The processes in which a look-up waits longest for L2 and loaders, averaged over "
-            "all look-ups. One process far above the others: its way to Redis, a cold L1, or a "
-            "configuration of its own. All alike: look at what they share.",
+            "all look-ups, with their errors of L2 and open circuits. One process far above the "
+            "others: its way to Redis, a cold L1, or a configuration of its own. All alike: look "
+            "at what they share.",
             [f"({expr})\nand on ({_BY})\n{worst}" for expr in shown],
             columns,
         )
         .sort_by([styles.sort("Time/look-up", descending=True)])
         .override_by_name("Instance", styles.override(custom__minWidth=130))
         .override_by_name("Time/look-up", styles.override(unit="s", decimals=2, custom__width=120))
-        .override_by_name("Look-ups/s", styles.override(unit="ops", decimals=1))
+        .override_by_name("Asked/s", styles.override(unit="ops", decimals=1))
         .override_by_name("Missed", styles.override(unit="percentunit", decimals=1))
         .override_by_name(
             "Degraded",
@@ -66,9 +67,9 @@ def worst_instances() -> table.Panel:
                 ),
             ),
         )
-        .override_by_name("L2 errors/s", styles.override(unit="ops", decimals=2))
+        .override_by_name("Errors/s", styles.override(unit="ops", decimals=2))
         .override_by_name(
-            "Circuits open",
+            "Open",
             styles.override(
                 decimals=0,
                 custom__cellOptions=alarm,

@@ -28,6 +28,8 @@ from tests.servers import RedisServer
 from tests.topologies import free_port
 
 TARGET = {"cluster": "lab", "namespace": "routers"}
+SCRAPES = 5
+"""As many as a rate over four seconds needs to tell of something and of its end."""
 
 
 class Prometheus:
@@ -96,12 +98,17 @@ class Lab:
         return line
 
     def do(self, what: str) -> dict[str, int]:
-        """Have the router do it, and wait until Prometheus has seen it."""
+        """Have the router do it, and wait until Prometheus has seen it and what came of it."""
         assert self._router.stdin is not None
         self._router.stdin.write(f"{what}\n")
         self._router.stdin.flush()
         done: dict[str, int] = json.loads(self._line())
+        seen = self._scrapes()
+        eventually(lambda: self._scrapes() >= seen + SCRAPES, 30)
         return done
+
+    def _scrapes(self) -> float:
+        return sum(self.prometheus.value("count_over_time(routecache_build_info[1h])").values())
 
     def survive_an_outage(self) -> None:
         self._server.stop()
