@@ -8,6 +8,8 @@ Times are microseconds of the Redis server's own clock, as each process has lear
 never of the writer's host: hosts may differ by minutes and the remaining time must not.
 """
 
+from typing import Annotated
+
 import msgspec
 
 from routecache.errors import DecodeError
@@ -28,7 +30,7 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     payload: bytes
     tags: tuple[str, ...] = ()
     none: bool = False
-    load_us: int = 0
+    load_us: Annotated[int, msgspec.Meta(ge=0)] = 0
     writer: str = ""
 
 

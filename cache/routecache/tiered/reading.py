@@ -8,7 +8,7 @@ from routecache.local import Entry
 from routecache.tiered.books import NO_COST, Cost
 from routecache.tiered.flights import Flight, Landing
 from routecache.tiered.operations import Read
-from routecache.tiered.state import CoreState
+from routecache.tiered.state import NEVER, CoreState
 from routecache.tracing import failure_of
 from routecache.typing import (
     MISS,
@@ -105,7 +105,7 @@ class Reading(CoreState):
                     read.spare = entry  # should L2 fail meanwhile
                     return False
                 read.stale = "blind"
-            if read.loads and 0 < entry.fresh_until <= now:
+            if read.loads and NEVER < entry.fresh_until <= now:
                 entry.fresh_until = entry.expires_at  # one refresh for each draw
                 read.refresh = "early"
         else:

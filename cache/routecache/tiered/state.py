@@ -30,7 +30,8 @@ TAG_TTL = 24 * 3600.0
 LEASE_MS = 10_000
 """Milliseconds: a crashed holder's lease ends after so long; a live one's is lengthened."""
 
-_NEVER = float("-inf")
+NEVER = float("-inf")
+"""Before any time: what keeps an entry off the hit path."""
 _IMMUTABLE = (str, bytes, int, float, bool, type(None))
 
 
@@ -71,7 +72,7 @@ class CoreState:
         self.closed = False
         # Coherence: None without a listener, else whether other processes' writes are heard.
         self.hears: bool | None = None
-        self.deaf_since = _NEVER
+        self.deaf_since = NEVER
         self.l2_answers: Callable[[], bool] = _no
         self._showing: weakref.WeakSet[ShowsHits] = weakref.WeakSet()
         self._fences = Fences()
@@ -218,7 +219,7 @@ class CoreState:
             value,
             expires_at,
             tags,
-            fresh_until=_NEVER if probed else self._fresh_until(value, expires_at, load_seconds),
+            fresh_until=NEVER if probed else self._fresh_until(value, expires_at, load_seconds),
             kept_until=expires_at + self.policy.retention,
             created=created,
             size=size,
@@ -237,7 +238,7 @@ class CoreState:
     def _fresh_until(self, value: object, expires_at: float, load_seconds: float) -> float:
         policy = self.policy
         if value is MISS or (policy.copy_on_get and not isinstance(value, _IMMUTABLE)):
-            return _NEVER  # the hit path knows no MISS and makes no copies
+            return NEVER  # the hit path knows no MISS and makes no copies
         if policy.early_refresh:
             expires_at -= load_seconds * policy.early_refresh * random.expovariate(1)
         return expires_at
@@ -252,7 +253,7 @@ class CoreState:
         if key not in self.what_if.probes:
             return False
         entry = self.local.peek(key, now)
-        if entry is not None and entry.fresh_until == _NEVER:
+        if entry is not None and entry.fresh_until == NEVER:
             entry.fresh_until = self._fresh_until(entry.value, entry.expires_at, entry.delta)
         return True
 
