@@ -6,9 +6,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 PROVE_ARGS ?=
+FAULTS_ARGS ?=
+FAULT ?= --list
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check kubernetes-check format bench prove dashboards metrics-doc matrix manifests requirements wheel clean
+.PHONY: help demo test coverage check kubernetes-check format bench prove faults fault dashboards metrics-doc matrix manifests requirements wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -76,6 +78,12 @@ prove-%: $(VENV)/.dev ## one proof: outage, coherence, resurrection, stampede, f
 
 prove-workers: $(VENV)/.dev ## gunicorn under wrk: /metrics against what wrk counted (wants wrk)
 	@$(BIN)/python -m bench.prove_workers
+
+faults: $(VENV)/.dev ## put every fault into the monitoring stack, and write docs/alerts-proven.md (about 30 minutes)
+	@$(BIN)/python -m bench.faults --write $(FAULTS_ARGS)
+
+fault: $(VENV)/.dev ## one fault and the alerts that tell of it (FAULT=redis_slow; about 6 minutes)
+	@$(BIN)/python -m bench.faults $(FAULT) $(FAULTS_ARGS)
 
 dashboards: $(VENV)/.dev ## regenerate dashboards/json and docs/metrics.md from dashboards/*.py
 	$(BIN)/python -m dashboards.build

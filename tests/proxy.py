@@ -1,13 +1,16 @@
 """A TCP proxy before a real Redis that misbehaves on demand: the faults that a network has."""
 
 import contextlib
+import itertools
 import selectors
 import socket
 import threading
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
-Mode: TypeAlias = Literal["pass", "black_hole", "drip", "refuse", "deaf"]
+Mode: TypeAlias = Literal["pass", "black_hole", "drip", "refuse", "deaf", "slow", "late", "mute"]
+
+_MESSAGE = b"$7\r\nmessage\r\n"
 
 
 class Proxy:
@@ -20,11 +23,17 @@ class Proxy:
       when the mode changes, as its stream has a hole;
     - "drip" sends a reply byte by byte, one each `drip_every` seconds;
     - "refuse" closes all connections and lets nobody connect;
-    - "deaf" closes the connections that subscribe to anything, and lets none do so.
+    - "deaf" closes the connections that subscribe to anything, and lets none do so;
+    - "slow" holds back each `slow_every`-th reply for `delay` seconds, "late" each such message to
+      a connection that subscribes;
+    - "mute" lets a connection that subscribes hear one message, and no more.
     """
 
     def __init__(self, backend: str | tuple[str, int], drip_every: float = 0.02) -> None:
         self.drip_every = drip_every
+        self.delay = 0.0
+        self.slow_every = 1
+        self._replies = itertools.count(1)
         self._mode: Mode = "pass"
         self._backend = backend
         self._closed = threading.Event()
@@ -70,7 +79,7 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         family = socket.AF_UNIX if isinstance(self._backend, str) else socket.AF_INET
         backend = socket.socket(family)
-        lost = listens = False
+        lost = listens = told = False
         with client, backend, selectors.DefaultSelector() as selector, contextlib.suppress(OSError):
             backend.connect(self._backend)
             selector.register(client, selectors.EVENT_READ, backend)
@@ -92,10 +101,19 @@ class Proxy:
                         return
                     elif mode == "drip" and source is backend:
                         self._drip(client, data)
+                    elif mode == "mute" and source is backend and told and _MESSAGE in data:
+                        continue
                     else:
+                        if source is backend:
+                            told = told or (listens and _MESSAGE in data)
+                            self._hold_back(mode, listens)
                         key.data.sendall(data)
                 if mode == "deaf" and listens:
                     return
+
+    def _hold_back(self, mode: Mode, listens: bool) -> None:
+        if mode == ("late" if listens else "slow") and next(self._replies) % self.slow_every == 0:
+            self._closed.wait(self.delay)
 
     def _drip(self, client: socket.socket, data: bytes) -> None:
         for i in range(len(data)):

@@ -9,11 +9,12 @@ import shutil
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from routecache_exporters.demo.deployed import deployed
@@ -27,6 +28,7 @@ GROUP_WAIT = "8s"  # covers the difference between the `for` of a cause and of i
 GROUP_INTERVAL = "2s"
 LOOKBACK = "5s"
 
+_NOTHING: Mapping[str, Path] = MappingProxyType({})
 _ALERTMANAGER_NAMES = ("alertmanager", "prometheus-alertmanager")
 _REDIS_EXPORTER_NAMES = ("redis_exporter", "prometheus-redis-exporter")
 
@@ -72,8 +74,15 @@ def _first(names: Iterable[str]) -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
-def prometheus_config(config: dict[str, Any], addresses: Addresses) -> dict[str, Any]:
-    """The deployed `prometheus.yml` with the demo's targets and intervals."""
+def prometheus_config(
+    config: dict[str, Any],
+    addresses: Addresses,
+    discovered: Mapping[str, Path] = _NOTHING,
+) -> dict[str, Any]:
+    """The deployed `prometheus.yml` with the demo's targets and intervals.
+
+    discovered: by job, a file of targets (`file_sd_configs`) to scrape instead of an address.
+    """
     derived = deepcopy(config)
     derived["global"] |= {
         "scrape_interval": INTERVAL,
@@ -90,10 +99,14 @@ def prometheus_config(config: dict[str, Any], addresses: Addresses) -> dict[str,
     }
     if addresses.redis_exporter is not None:
         targets["redis"] = addresses.redis_exporter
-    jobs = [job for job in derived["scrape_configs"] if job["job_name"] in targets]
+    jobs = [job for job in derived["scrape_configs"] if job["job_name"] in {*targets, *discovered}]
     for job in jobs:
         job.pop("scrape_interval", None)
         job.pop("scrape_timeout", None)
+        if job["job_name"] in discovered:
+            del job["static_configs"]
+            job["file_sd_configs"] = [{"files": [str(discovered[job["job_name"]])]}]
+            continue
         job["static_configs"][:] = [
             job["static_configs"][0] | {"targets": [targets[job["job_name"]]]}
         ]
@@ -132,6 +145,8 @@ class Monitoring:
         addresses: where they and the others listen.
         redis: the URL of the Redis that the Redis exporter tells of, if there is that exporter.
         stop: set when the demo is to end; waiting for them ends then.
+        discovered: see `prometheus_config`.
+        rules: patterns of further rule files, relative to deploy/prometheus.
 
     Raises:
         StartError: one of them does not start.
@@ -139,10 +154,13 @@ class Monitoring:
 
     def __init__(
         self, processes: Processes, binaries: Binaries, addresses: Addresses, redis: str | None,
-        stop: threading.Event,
+        stop: threading.Event, *, discovered: Mapping[str, Path] = _NOTHING,
+        rules: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self._processes = processes
         self._addresses = addresses
+        self._discovered = discovered
+        self._more_rules = rules
         self.prometheus_url = f"http://{addresses.prometheus}"
         self.alertmanager_url = f"http://{addresses.alertmanager}"
         self.children: tuple[Child, ...] = (
@@ -189,13 +207,14 @@ class Monitoring:
         directory = self._processes.directory("prometheus")
         source = _deployed("prometheus", "prometheus.yml")
         content = _read(source)
+        content["rule_files"] += self._more_rules
         for pattern in content["rule_files"]:
             for rules in sorted(source.parent.glob(pattern)):
                 target = directory / rules.relative_to(source.parent)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _write(target, shorten_groups(_read(rules)))
         config = directory / "prometheus.yml"
-        _write(config, prometheus_config(content, self._addresses))
+        _write(config, prometheus_config(content, self._addresses, self._discovered))
         runbooks = deployed("runbooks")
         return self._processes.start(
             "prometheus",

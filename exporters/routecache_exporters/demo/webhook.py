@@ -3,7 +3,8 @@
 import json
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +20,7 @@ _MAX_ALERTS = 1000
 class Notice:
     """One alert as it reached the inbox. Times are those of `Inbox`'s timer, in seconds.
 
-    `subject` is the cache or the L2 endpoint that it is about, or empty.
+    `subject` is the cache or the L2 endpoint that it is about, or empty; `labels` are all it has.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Notice:
     receiver: str
     fired: float
     resolved: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Inbox:
@@ -84,6 +86,7 @@ class Inbox:
                         alert.get("annotations", {}).get("summary", ""),
                         message.get("receiver", ""),
                         now,
+                        labels=labels,
                     )
                 notice = self._notices[key]
                 if alert["status"] == "resolved" and notice.resolved is None:

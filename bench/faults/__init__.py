@@ -1,0 +1,1 @@
+"""Alerts proved by their faults, on the real stack; `python -m bench.faults`, `make faults`."""

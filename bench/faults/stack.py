@@ -1,0 +1,77 @@
+"""Prometheus, Alertmanager and an inbox for all lanes, with the deployed rules and routes.
+
+Lanes are told apart by a label of their targets that the rules group by and the inhibitions
+compare: `namespace`, as two fleets on one Kubernetes are. So the rules are the deployed ones to
+the letter, but for the durations, which `demo/shorten.py` maps.
+"""
+
+import json
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+
+from bench.faults.lane import Lane
+from bench.faults.verdict import Told
+from routecache_exporters.demo.processes import Processes
+from routecache_exporters.demo.stack import Addresses, Monitoring, find_binaries
+from routecache_exporters.demo.webhook import Inbox
+from routecache_exporters.ports import LOOPBACK, choose_port
+
+
+class Stack:
+    """Watches `lanes` from its construction on.
+
+    Raises:
+        UsageError, StartError: a program is missing or does not start.
+    """
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._parts = ExitStack()
+        try:
+            self._inbox = self._parts.enter_context(Inbox())
+            processes = self._parts.enter_context(Processes())
+            directory = processes.directory("targets")
+            self._files = {job: directory / f"{job}.json" for job in ("routecache", "redis")}
+            self._watch(lanes)
+            for lane in lanes:
+                lane.moved = partial(self._watch, lanes)
+            ports = [choose_port(0, 0, "")[0] for _ in range(2)]
+            addresses = Addresses(
+                "", f"{LOOPBACK}:{ports[0]}", f"{LOOPBACK}:{ports[1]}", self._inbox.url
+            )
+            self._monitoring = Monitoring(
+                processes, find_binaries(), addresses, None, threading.Event(),
+                discovered=self._files, rules=["optional/*.yml"],
+            )  # fmt: skip
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        """Prometheus' address."""
+        return self._monitoring.prometheus_url
+
+    def _watch(self, lanes: Sequence[Lane]) -> None:
+        for job, path in self._files.items():
+            groups = [
+                {"targets": lane.targets()[job], "labels": {"namespace": lane.name}}
+                for lane in lanes
+            ]
+            new = path.with_suffix(".new")
+            new.write_text(json.dumps(groups), encoding="utf-8")
+            new.replace(path)
+
+    def told(self) -> dict[str, list[Told]]:
+        """What was notified so far, by lane; that of no lane is under an empty name."""
+        found: dict[str, list[Told]] = {}
+        for notice in self._inbox.notices():
+            lane = notice.labels.get("namespace", "")
+            told = Told.of(notice)
+            found.setdefault(lane, []).append(told)
+        return found
+
+    def close(self) -> None:
+        """End all of it."""
+        self._parts.close()
