@@ -5,6 +5,7 @@ thread or task is traced as. Without one an observation costs one comparison mor
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, TypeAlias
@@ -13,6 +14,8 @@ _log = logging.getLogger("routecache")
 
 MAX_CHARACTERS: Final = 128
 """What OpenMetrics allows for the names and values of an exemplar's labels together."""
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Source: TypeAlias = Callable[[], Mapping[str, str] | None]
 
@@ -33,7 +36,8 @@ def set_exemplar_source(source: Source | None) -> None:
 
     source: called in the thread or task that observes, off the hit path; gives labels such as
         `trace_id`, or None. It must not block. Labels beyond 128 characters are left out. One that
-        raises is logged by the type of its error and not asked again.
+        raises, or gives what no exposition can carry, is logged by the type of the error and not
+        asked again: a single such label would make the whole page unreadable.
 
     For the whole process. Safe for threads.
     """
@@ -56,9 +60,17 @@ def _ask(source: Source, value: float) -> Exemplar | None:
     try:
         labels = source()
         pairs = tuple(labels.items()) if labels else ()
+        _check(pairs)
         fits = sum(len(name) + len(found) for name, found in pairs) <= MAX_CHARACTERS
     except Exception as error:  # noqa: BLE001  # a source may raise anything; a look-up goes on
-        _log.warning("no exemplars any more: their source raised %s", type(error).__name__)
+        _log.warning("no exemplars any more: their source failed with %s", type(error).__name__)
         set_exemplar_source(None)
         return None
     return Exemplar(pairs, value, time.time()) if pairs and fits else None
+
+
+def _check(pairs: tuple[tuple[str, str], ...]) -> None:
+    for name, found in pairs:
+        if not _NAME.fullmatch(name):
+            raise ValueError
+        found.encode()  # a lone surrogate has no bytes

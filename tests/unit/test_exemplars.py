@@ -83,6 +83,32 @@ def test_a_source_that_raises_breaks_no_look_up_and_is_asked_once(
     assert "sk-secret" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [{"trace id": "x"}, {"": "x"}, {"trace_id": "\ud800"}, {"spur\u0131d": "x"}, {"trace_id": 7}],
+)
+def test_labels_that_no_exposition_can_carry_break_no_page(labels: Mapping[str, str]) -> None:
+    """prometheus_client writes names as they come and raises on a lone surrogate."""
+    asked = 0
+
+    def given() -> Mapping[str, str]:
+        nonlocal asked
+        asked += 1
+        return labels
+
+    set_exemplar_source(given)
+    manager = BaseCacheManager(enable_redis=False, name="unreadable-exemplars")
+    for key in ("k", "j"):
+        manager.get_or_load(key, lambda: 1)
+    assert asked == 1
+    registry = CollectorRegistry()
+    registry.register(RoutecacheCollector())
+    encode, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
+    page = encode(registry).decode()
+    assert 'cache="unreadable-exemplars"' in page
+    assert " # {" not in "".join(line for line in page.splitlines() if "unreadable-" in line)
+
+
 def test_hits_of_the_hit_path_ask_for_no_exemplar() -> None:
     asked = []
     with BaseCacheManager(enable_redis=False, name="ex.hits") as found:
