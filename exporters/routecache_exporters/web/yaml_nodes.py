@@ -7,6 +7,7 @@ quotes a value, since any value may be a password in the wrong place.
 """
 
 import difflib
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ _FALSE: Final = frozenset({"n", "no", "false", "off"})
 _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _TAG: Final = "tag:yaml.org,2002:"
 _MERGE: Final = _TAG + "merge"
+_WORD: Final = re.compile(r"'[!\w-]{2,}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,8 @@ def _compose(file: Path, content: bytes) -> Any:
         # Its own text quotes the line.
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         what = "a second document" if "single document" in str(error.context) else error.problem
+        # Neither do its words: an unquoted password with * or ! in front is an alias or a tag to it.
+        what = _WORD.sub("…", what or type(error).__name__)
         raise Place(file, line, "").error(f"this is no valid YAML: {what}") from None
     except (yaml.YAMLError, UnicodeError, RecursionError) as error:
         raise Place(file, 1, "").error(f"this is no valid YAML: {type(error).__name__}") from None
