@@ -1,6 +1,8 @@
 """The WSGI and the ASGI application: the core's answers, by each protocol's rules."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -164,3 +166,34 @@ def test_a_scrape_does_not_hold_up_the_event_loop(registry: CollectorRegistry) -
         return sent
 
     assert asyncio.run(run())[0]["status"] == 200
+
+
+FORK = """
+import asyncio, os, sys
+from prometheus_client import CollectorRegistry
+from routecache_exporters.http import make_asgi_app
+
+app = make_asgi_app(CollectorRegistry())
+
+def ask():
+    sent = []
+    async def receive():
+        raise AssertionError
+    async def send(message):
+        sent.append(message)
+    scope = {"type": "http", "method": "GET", "path": "/metrics", "headers": []}
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 10))
+    return sent[0]["status"]
+
+assert ask() == 200
+child = os.fork()
+if not child:
+    os._exit(0 if ask() == 200 else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_child_answers_after_its_parent_has() -> None:
+    """It inherits a pool that believes in threads which did not come along."""
+    run = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
+    subprocess.run(run, check=True, timeout=60)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+from routecache import forking
 from routecache_exporters.web.core import Site, fold_headers
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -24,7 +25,7 @@ def asgi_app(site: Site) -> ASGIApplication:
     the event loop, and the loop's default threads may all be busy with slow loads at the very
     moment when somebody wants to know why.
     """
-    threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="routecache-exporter")
+    threads = _Threads()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -43,7 +44,7 @@ def asgi_app(site: Site) -> ASGIApplication:
                 scope.get("query_string", b"").decode("latin-1"),
                 mount=mount,
             )
-            response = await asyncio.get_running_loop().run_in_executor(threads, answer)
+            response = await asyncio.get_running_loop().run_in_executor(threads.pool, answer)
             await send(
                 {
                     "type": "http.response.start",
@@ -59,6 +60,18 @@ def asgi_app(site: Site) -> ASGIApplication:
             raise ValueError(f"scope type {scope['type']!r} is not served here")
 
     return app
+
+
+class _Threads:
+    """The threads that make answers; a forked child, in which none of them runs, gets its own."""
+
+    def __init__(self) -> None:
+        self.reset_after_fork()
+        forking.reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Let go of the parent's, which would take work and never do it."""
+        self.pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="routecache-exporter")
 
 
 def beside_asgi(app: ASGIApplication, exporter: ASGIApplication, path: str) -> ASGIApplication:
