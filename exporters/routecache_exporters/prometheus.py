@@ -15,7 +15,6 @@ The families carry no creation time, so no `_created` series are exported, whate
 
 import logging
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -36,7 +35,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
-from routecache import exemplars
+from routecache import exemplars, forking
 from routecache import registry as caches
 from routecache.cells import HistogramSnapshot
 from routecache.errors import ConfigurationError
@@ -112,7 +111,7 @@ class RoutecacheCollector(Collector):
 _collectors: "weakref.WeakKeyDictionary[CollectorRegistry, RoutecacheCollector]" = (
     weakref.WeakKeyDictionary()
 )
-_lock = threading.Lock()
+_lock = forking.RenewedLock()
 
 
 def register(

@@ -60,3 +60,33 @@ def test_no_created_series_are_exported() -> None:
         created = [line for line in text.splitlines() if "_created" in line]
         assert created
         assert not [line for line in created if "routecache_" in line]
+
+
+FORK = """
+import os, signal, sys, threading
+from prometheus_client import CollectorRegistry
+from routecache_exporters import register
+
+registering, forked = threading.Event(), threading.Event()
+
+class Slow(CollectorRegistry):
+    def register(self, collector):
+        registering.set()
+        forked.wait()
+
+threading.Thread(target=register, args=(Slow(),)).start()
+registering.wait()
+child = os.fork()
+if not child:
+    signal.alarm(10)  # a lock that nobody holds any more cannot be waited for
+    register(CollectorRegistry())
+    os._exit(0)
+forked.set()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_child_forked_while_another_thread_registers_can_register() -> None:
+    """The thread that held the lock is not there to release it."""
+    run = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
+    subprocess.run(run, check=True, timeout=60)
