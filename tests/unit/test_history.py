@@ -9,7 +9,8 @@ import pytest
 
 from routecache.registry import ProcessSnapshot
 from routecache.testing import ManualTimer
-from routecache_exporters.web.history import INTERVAL, MINUTE, POINTS, History
+from routecache_exporters.performance_metrics import metrics_of
+from routecache_exporters.web.history import INTERVAL, LATELY, MINUTE, POINTS, History
 from tests import snapshots
 from tests.helpers import eventually
 
@@ -134,6 +135,23 @@ def test_before_any_reading_there_is_none_to_compare_with() -> None:
     """The first answer of a site has nothing recent."""
     kept = history()
     assert kept.before(kept.read(), MINUTE) is None
+
+
+def test_a_reading_is_never_compared_with_a_later_one() -> None:
+    """The first request starts the thread, whose first reading may come after the request's own."""
+    timer = ManualTimer()
+    failures = iter((500, 501))
+
+    def source() -> ProcessSnapshot:
+        failed = {"error": next(failures)}
+        return ProcessSnapshot((snapshots.cache(loads=1000, load_failures=failed),), ())
+
+    kept = history(source, timer)
+    now = kept.read()
+    timer.advance(0.001)
+    kept.take()
+    assert kept.before(now, LATELY) is None
+    assert metrics_of(now, lately=kept.before(now, LATELY))["status"] == "ok"
 
 
 @pytest.mark.parametrize("missing", ["caches", "endpoints"])

@@ -132,7 +132,9 @@ class History:
     def before(self, now: Reading, seconds: float) -> Reading | None:
         """The newest reading at least `seconds` older than `now`, else the oldest; None without."""
         with self._lock:
-            readings = list(self._readings)
+            # The thread may have read since `now`: compared with that, no counter has grown but
+            # all have fallen, and what a process counted in a week would have happened just now.
+            readings = [each for each in self._readings if each.at <= now.at]
         old = [each for each in readings if now.at - each.at >= seconds]
         return old[-1] if old else next(iter(readings), None)
 
