@@ -33,12 +33,15 @@ class KnowsHealth(Protocol):
 class ProcessSnapshot:
     """All caches and L2 endpoints of this process at one moment.
 
-    `providers` tells of every provider whose health was reported whether it is healthy.
+    `providers` tells of every provider whose health was reported whether it is healthy. `broken`
+    are the caches that are left out because a manager could not tell its state, with the type of
+    its error: half a cache would be a wrong sum.
     """
 
     caches: tuple[CacheSnapshot, ...]
     endpoints: tuple[EndpointSnapshot, ...]
     providers: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    broken: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 _managers: "weakref.WeakValueDictionary[int, Observable]" = weakref.WeakValueDictionary()
@@ -83,20 +86,28 @@ def caches() -> tuple[Observable, ...]:
 def snapshot() -> ProcessSnapshot:
     """Read every counter and gauge of this process; safe in any thread, never blocks a look-up.
 
+    A manager that raises costs its own cache and no other.
+
     Counters belong to the cache name and outlive its managers; the gauges of live managers of
     one name add up.
     """
     found = {stats.name: stats.snapshot() for stats in all_stats()}
+    broken: dict[str, str] = {}
     for manager in caches():
         if manager.name in found:  # else it was made a moment ago
-            found[manager.name] = manager.describe(found[manager.name])
+            try:
+                found[manager.name] = manager.describe(found[manager.name])
+            except Exception as error:  # noqa: BLE001  # a serializer of the program's own, say
+                broken[manager.name] = type(error).__name__
+    for name in broken:
+        del found[name]
     endpoints = tuple(e for source in _endpoint_sources for e in source())
     providers: dict[str, bool] = {}
     for ref in _routers.valuerefs():
         if (router := ref()) is not None:
             for provider, healthy in router.provider_health().items():
                 providers[provider] = healthy and providers.get(provider, True)
-    return ProcessSnapshot(tuple(found.values()), endpoints, providers)
+    return ProcessSnapshot(tuple(found.values()), endpoints, providers, broken)
 
 
 def add_gauges(

@@ -30,6 +30,8 @@ def gather(
             scrape.add("caches", rows)
         for s in sources:
             scrape.add("caches", s.select(provider_rows(s.snapshot.providers)))
+            for error in s.snapshot.broken.values():
+                scrape.failures["caches"] = error
     with scrape.part("endpoints"):
         endpoints = ((l2, s.select) for s in sources for l2 in s.snapshot.endpoints)
         for alias, same in scrape.group("l2", endpoints, lambda found: found[0].alias):

@@ -21,6 +21,7 @@ _TEXTS: Final[Mapping[str, str]] = {
     "stale_blind": "L1 answered for {} without hearing what other processes change.",
     "undecodable": "L2 held values of {} that cannot be read; they are loaded anew.",
     "loads_failing": "Loads of {} failed.",
+    "unreadable": "The state of {} could not be read, so it is left out here.",
     "stale_error": "Stale values of {} were served because loads failed or took too long.",
 }
 _NAMED: Final = 4  # caches in one sentence
@@ -35,6 +36,9 @@ def find(now: Reading, lately: Reading | None) -> list[Problem]:
     """
     found = [problem for each in now.snapshot.endpoints for problem in _of_endpoint(each)]
     troubled = {problem["l2"] for problem in found}
+    if broken := sorted(now.snapshot.broken):
+        text = _TEXTS["unreadable"].format(_enumerated(broken))
+        found.append(_problem("unreadable", "warning", text, broken))
     if lately is not None:
         for endpoint in now.snapshot.endpoints:
             if endpoint.alias not in troubled:

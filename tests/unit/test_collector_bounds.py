@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
+from routecache import BaseCacheManager, registry
 from routecache.cells import HistogramSnapshot
 from routecache.registry import ProcessSnapshot
-from routecache_exporters import RoutecacheCollector
+from routecache_exporters import RoutecacheCollector, performance_metrics
 from tests.snapshots import cache, endpoint, labels_of, scrape, source, value
 
 
@@ -125,3 +126,32 @@ def test_failures_are_logged_once_per_change_and_without_their_text(
     assert [record.getMessage() for record in caplog.records] == [
         "scrape incomplete: collector snapshot raised RuntimeError"
     ] * 2
+
+
+def test_a_manager_that_cannot_tell_its_state_costs_no_other_cache() -> None:
+    """A serializer may be the program's own. Its cache is left out whole, and everybody says so."""
+
+    class Nameless:
+        @property
+        def name(self) -> str:
+            raise LookupError("sk-secret")
+
+    with (
+        BaseCacheManager(enable_redis=False, name="broken.well") as well,
+        BaseCacheManager(enable_redis=False, name="broken.ill") as ill,
+    ):
+        well.get("k")
+        ill.get("k")
+        ill.core.serializer = Nameless()  # type: ignore[assignment]
+        found = registry.snapshot()
+        samples = scrape(RoutecacheCollector())
+        metrics = performance_metrics()
+    assert found.broken == {"broken.ill": "LookupError"}
+    caches = labels_of(samples, "requests_total", "cache")
+    assert "broken.well" in caches
+    assert "broken.ill" not in caches
+    assert value(samples, "collect_success", collector="caches") == 0
+    assert value(samples, "collect_success", collector="snapshot") == 1
+    assert [(each["code"], each["caches"]) for each in metrics["problems"]] == [
+        ("unreadable", ["broken.ill"])
+    ]
