@@ -173,7 +173,7 @@ def _compose(file: Path, content: bytes) -> Any:
         # Its own text quotes the line.
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         what = "a second document" if "single document" in str(error.context) else error.problem
-        # Neither do its words: an unquoted password with * or ! in front is an alias or a tag to it.
+        # Nor are its words repeated: a password with * or ! in front is an alias or a tag to it.
         what = _WORD.sub("…", what or type(error).__name__)
         raise Place(file, line, "").error(f"this is no valid YAML: {what}") from None
     except (yaml.YAMLError, UnicodeError, RecursionError) as error:
