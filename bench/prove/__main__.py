@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -70,15 +70,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(
             f"no proof is called {', '.join(sorted(unknown))}: there are {', '.join(PROOFS)}"
         )
-    logging.getLogger("routecache").setLevel(logging.ERROR)  # circuits open and close by the dozen
     console = Console(highlight=False)
-    outcomes = [_run(console, name, options.seed) for name in names]
+    with _quiet():
+        outcomes = [_run(console, name, options.seed) for name in names]
     console.print(_summary(outcomes))
     if options.json is not None:
         options.json.write_text(json.dumps(_plain(outcomes, options.seed), indent=1) + "\n")
     broken = any(outcome.broken for outcome in outcomes)
     missed = any(outcome.missed for outcome in outcomes)
     return int(broken or (options.check and missed))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No word of circuits, which open and close by the dozen."""
+    logger = logging.getLogger("routecache")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _run(console: Console, name: str, seed: int) -> Outcome:

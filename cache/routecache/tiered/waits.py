@@ -111,7 +111,7 @@ class AsyncWaits:
         self._lock = forking.RenewedLock()
         # A future cannot be told that one of those who wait has gone. So each calls back once, and
         # who waits for it stands here meanwhile.
-        self._waiting: weakref.WeakKeyDictionary[Future[Any], set[Callable[[], None]]]
+        self._waiting: weakref.WeakKeyDictionary[Future[Any], dict[Callable[[], None], None]]
         self._waiting = weakref.WeakKeyDictionary()
 
     def reset_after_fork(self) -> None:
@@ -144,7 +144,7 @@ class AsyncWaits:
                         await done
             finally:
                 with self._lock:
-                    self._waiting.get(future, set()).discard(wake)
+                    self._waiting.get(future, {}).pop(wake, None)
         return future.result()
 
     def _await(self, future: "Future[Any]", wake: Callable[[], None]) -> None:
@@ -152,15 +152,15 @@ class AsyncWaits:
             waiting = self._waiting.get(future)
             first = waiting is None
             if waiting is None:
-                waiting = self._waiting[future] = set()
-            waiting.add(wake)
+                waiting = self._waiting[future] = {}
+            waiting[wake] = None
         if first:
             future.add_done_callback(self._wake)  # at once, if it has ended meanwhile
 
     def _wake(self, future: "Future[Any]") -> None:
         with self._lock:
-            waiting = self._waiting.pop(future, set())
-        for wake in waiting:
+            waiting = self._waiting.pop(future, {})
+        for wake in waiting:  # in the order in which they came: the first one leads
             wake()
 
     async def call(self, loader: Callable[[], Any]) -> Any:
