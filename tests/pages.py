@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from routecache.cells import HistogramSnapshot
 from routecache.registry import ProcessSnapshot
 from routecache.stats import L1_HIT_BOUNDS, L2_BOUNDS, LAG_BOUNDS, REQUEST_BOUNDS
+from routecache_exporters.multiprocess import WorkersSnapshot
 from routecache_exporters.performance_metrics import metrics_of
 from routecache_exporters.performance_shapes import PerformanceMetrics
 from routecache_exporters.reading import Reading
@@ -106,7 +107,17 @@ def troubled() -> PerformanceMetrics:
     return metrics
 
 
-LOOKS: Final[tuple[Callable[[], PerformanceMetrics], ...]] = (quiet, empty, troubled)
+def several() -> PerformanceMetrics:
+    """Four workers together, of which one has not found the way back to L2 yet."""
+    cache = snapshots.cache(l1_hits=5, start_timestamp=_START + 50.0)
+    redis = snapshots.endpoint(
+        circuits={"closed": 3, "open": 1}, listeners={"connected": 4}, circuit_transitions={}
+    )
+    all_ = WorkersSnapshot((cache,), (redis,), processes=4, since=_START, problem="x in 1 files")
+    return metrics_of(Reading(60.0, _START + 60.0, all_))
+
+
+LOOKS: Final[tuple[Callable[[], PerformanceMetrics], ...]] = (quiet, empty, troubled, several)
 """What a page may have to show."""
 
 

@@ -229,13 +229,23 @@ class EndpointStats:
         with self.cells.recording() as cell:
             cell.add("transitions", state)
 
-    def circuit_transitions(self) -> Mapping[str, int]:
-        """How often circuits entered each state."""
-        return _single(self.cells.total().counts, "transitions")
+    def snapshot(self, alias: str, circuit: str = "") -> EndpointSnapshot:
+        """All counters, over all threads, of the endpoint called `alias`.
 
-    def circuit_failures(self) -> int:
-        """How many calls counted against circuits."""
-        return self.cells.total().counts.get(("failures",), 0)
+        The gauges are left at their defaults, and there are no connections.
+        """
+        total = self.cells.total()
+        return EndpointSnapshot(
+            alias=alias,
+            circuit=circuit,
+            operation_duration=_histograms(total, "l2"),
+            connections_in_use=0,
+            connections_idle=0,
+            max_connections=0,
+            connection_wait=_histogram(total, (), "wait").sum,
+            circuit_transitions=_single(total.counts, "transitions"),
+            circuit_failures=total.counts.get(("failures",), 0),
+        )
 
     def operation_duration(self) -> Mapping[str, HistogramSnapshot]:
         """Latency by operation, over all threads."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from routecache.registry import ProcessSnapshot
-from routecache_exporters.multiprocess import Source, Workers, WorkersReader, alone
+from routecache_exporters.multiprocess import WorkersReader, WorkersSnapshot
 from routecache_exporters.rows import cache_rows, endpoint_rows, provider_rows
 from routecache_exporters.scrape import Columns, Scrape
 
@@ -22,32 +22,27 @@ def gather(
     mine = ProcessSnapshot((), ())
     with scrape.part("snapshot"):
         mine = snapshot()
-    sources = _sources(scrape, mine, workers)
+    together = _together(scrape, mine, workers)
     with scrape.part("caches"):
-        caches = ((cache, s.select) for s in sources for cache in s.snapshot.caches)
-        for name, group in scrape.group("cache", caches, lambda found: found[0].name):
-            rows = (row for c, select in group for row in select(cache_rows(c, name)))
-            scrape.add("caches", rows)
-        for s in sources:
-            scrape.add("caches", s.select(provider_rows(s.snapshot.providers)))
-            for error in s.snapshot.broken.values():
-                scrape.failures["caches"] = error
+        for name, group in scrape.group("cache", together.caches, lambda found: found.name):
+            scrape.add("caches", (row for each in group for row in cache_rows(each, name)))
+        scrape.add("caches", provider_rows(together.providers))
+        for error in together.broken.values():
+            scrape.failures["caches"] = error
     with scrape.part("endpoints"):
-        endpoints = ((l2, s.select) for s in sources for l2 in s.snapshot.endpoints)
-        for alias, same in scrape.group("l2", endpoints, lambda found: found[0].alias):
-            rows = (row for l2, select in same for row in select(endpoint_rows(l2, alias)))
-            scrape.add("endpoints", rows)
+        for alias, same in scrape.group("l2", together.endpoints, lambda found: found.alias):
+            scrape.add("endpoints", (row for each in same for row in endpoint_rows(each, alias)))
     return scrape.finish(build)
 
 
-def _sources(
+def _together(
     scrape: Scrape, mine: ProcessSnapshot, workers: WorkersReader | None
-) -> tuple[Source, ...]:
+) -> ProcessSnapshot:
     if workers is None or not workers.in_use:
-        return (Source(mine, alone),)
-    found = Workers((), "")  # no sums at all, where they would be wrong
+        return mine
+    found = WorkersSnapshot((), ())  # no sums at all, where they would be wrong
     with scrape.part("workers"):
         found = workers.read(mine)
     if found.problem:
         scrape.failures["workers"] = found.problem
-    return found.sources
+    return found

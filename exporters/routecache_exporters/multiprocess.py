@@ -1,76 +1,47 @@
 """All workers of a service in one answer, whichever of them is asked.
 
 Counters and histograms come from what the workers counted in their files, ended ones included;
-gauges and infos from what the living ones say of themselves. The catalogue decides which is which,
-and how values of one label set become one: `Scrape.add` does that for several workers as it does
-for several caches.
+gauges and infos from what the living ones say of themselves. `merging.py` makes one snapshot of
+them, which /metrics, /stats.json and the status page then treat as that of a single process.
 
-Each worker serves /metrics as if it were alone: `make_asgi_app`, `make_wsgi_app` and
-`start_http_server` notice that `routecache.multiprocess` is in use. A process that is no worker
-itself gives `RoutecacheCollector` the directory.
+Each worker serves as if it were alone: `make_asgi_app`, `make_wsgi_app` and `start_http_server`
+notice that `routecache.multiprocess` is in use. A process that is no worker itself is given the
+directory: `routecache exporter --multiproc-dir`, `RoutecacheCollector(workers=...)`.
 """
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from routecache import forking, multiprocess, publishing
-from routecache.cells import Cell, Cells, Histogram, HistogramSnapshot
+from routecache.cells import Cell, Cells
 from routecache.errors import ConfigurationError
 from routecache.multiprocess.survey import Survey, Surveyor
-from routecache.multiprocess.totals import Totals, rebucketed
+from routecache.multiprocess.totals import Totals
 from routecache.registry import ProcessSnapshot
 from routecache.remote.hearing import ListenerStats
-from routecache.stats import CacheStats, EndpointSnapshot, EndpointStats
-from routecache_exporters.rows import Row, Value
-
-Select: TypeAlias = Callable[[Iterable[Row]], Iterable[Row]]
+from routecache.stats import CacheStats, EndpointStats
+from routecache_exporters.merging import merge
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A snapshot, and which of its rows are to be exported as what."""
+class WorkersSnapshot(ProcessSnapshot):
+    """All workers of a directory as one process.
 
-    snapshot: ProcessSnapshot
-    select: Select
-
-
-@dataclass(frozen=True, slots=True)
-class Workers:
-    """What a directory of workers gives. `problem` tells what had to be left out, or is ""."""
-
-    sources: tuple[Source, ...]
-    problem: str
-
-
-def alone(rows: Iterable[Row]) -> Iterable[Row]:
-    """The rows of the only process there is: all of them."""
-    return rows
-
-
-def counted(rows: Iterable[Row]) -> Iterator[Row]:
-    """What was counted by all workers that ever were, in the catalogue's buckets."""
-    for metric, labels, value in rows:
-        if metric.type in ("counter", "histogram"):
-            yield metric, labels, _in_buckets(value, metric.buckets or ())
-
-
-def living(rows: Iterable[Row]) -> Iterator[Row]:
-    """What a living worker is like now. Its counters are among those of all, and are 0 here: they
-    say which label sets it can reach, and bring its exemplars.
+    processes: how many of them live. A master that preloads the application is one of them.
+    since: when the directory began to be counted in, in seconds since the epoch; None if nobody
+        has yet.
+    problem: what had to be left out, or "".
     """
-    for metric, labels, value in rows:
-        if metric.type in ("gauge", "info"):
-            yield metric, labels, value
-        else:
-            yield metric, labels, _nothing(value, metric.buckets or ())
+
+    processes: int = 0
+    since: float | None = None
+    problem: str = ""
 
 
 class WorkersReader:
-    """Reads the workers' files for one collector.
+    """Reads the workers' files for one collector or site.
 
     directory: None for the one that this process counts in, if it counts in one.
 
@@ -96,40 +67,51 @@ class WorkersReader:
         except ConfigurationError:
             return True  # and `read` tells why there are none
 
-    def read(self, own: ProcessSnapshot) -> Workers:
+    def read(self, own: ProcessSnapshot) -> WorkersSnapshot:
         """All workers, with `own` as the state of this process if it is one of them.
 
-        Raises OSError or UnreadableError if the sums of all cannot be told.
+        Raises OSError or UnreadableError if the sums of all cannot be told, ConfigurationError if
+        this process cannot count where it should.
         """
-        store = multiprocess.current()
+        # Who only reads the files of others does not become one of them.
+        store = multiprocess.current() if self._directory is None else multiprocess.counting()
         directory = self._directory
         if directory is None:
             assert store is not None
             directory = store.directory
+        file = store.file if store is not None and store.directory == directory else None
+        if file is not None and store is not None:
+            # Whoever is asked next tells the same of this process, so that answers that come from
+            # several workers in turn do not go back and forth.
+            store.publish(lambda: publishing.encode(own))
         with self._lock:
             if self._surveyor is None:
                 self._surveyor = Surveyor(directory)
             survey = self._surveyor.survey()
-        file = store.file if store is not None and store.directory == directory else None
-        return _sources(survey, own, file.name if file is not None else None)
+        return _merged(survey, own, None if file is None else file.name)
 
 
-def _sources(survey: Survey, own: ProcessSnapshot, own_file: str | None) -> Workers:
+def _merged(survey: Survey, own: ProcessSnapshot, own_file: str | None) -> WorkersSnapshot:
     problems = dict(survey.problems)
-    snapshots = [own] if own_file is not None else []
+    living = [] if own_file is None else [own]
     for name, gauges in survey.gauges.items():
         if not gauges or name == own_file:
             continue
         try:
-            snapshots.append(publishing.decode(gauges))
+            living.append(publishing.decode(gauges))
         except ValueError as error:
             problems[name] = type(error).__name__
-    sources = (
-        Source(snapshot_of(survey.totals), counted),
-        *(Source(snapshot, living) for snapshot in snapshots),
-    )
+    merged = merge(snapshot_of(survey.totals), living)
     kinds = ", ".join(sorted(set(problems.values())))
-    return Workers(sources, f"{kinds} in {len(problems)} files" if problems else "")
+    return WorkersSnapshot(
+        merged.caches,
+        merged.endpoints,
+        merged.providers,
+        merged.broken,
+        processes=len(survey.gauges),
+        since=survey.since,
+        problem=f"{kinds} in {len(problems)} files" if problems else "",
+    )
 
 
 class _Sum(Cells):
@@ -150,39 +132,10 @@ def snapshot_of(totals: Totals) -> ProcessSnapshot:
         for owner in names
         if owner[0] == "cache"
     ]
-    endpoints = []
-    for alias in sorted({owner[1] for owner in names if owner[0] in ("l2", "listener")}):
-        heard = ListenerStats(_Sum(totals.of(("listener", alias)))).snapshot(alias, {})
-        stats = EndpointStats(_Sum(totals.of(("l2", alias))))
-        endpoints.append(
-            EndpointSnapshot(
-                alias=alias,
-                circuit="",
-                operation_duration=stats.operation_duration(),
-                connections_in_use=0,
-                connections_idle=0,
-                max_connections=0,
-                connection_wait=stats.connection_wait(),
-                circuit_transitions=stats.circuit_transitions(),
-                circuit_failures=stats.circuit_failures(),
-                listener_reconnects=heard.reconnects,
-                invalidation_probes=heard.probes,
-                invalidation_lag=heard.lag,
-            )
-        )
+    endpoints = [
+        ListenerStats(_Sum(totals.of(("listener", alias))))
+        .snapshot(alias, {})
+        .with_endpoint(EndpointStats(_Sum(totals.of(("l2", alias)))).snapshot(alias))
+        for alias in sorted({owner[1] for owner in names if owner[0] in ("l2", "listener")})
+    ]
     return ProcessSnapshot(tuple(caches), tuple(endpoints))
-
-
-def _in_buckets(value: Value, bounds: tuple[float, ...]) -> Value:
-    if not isinstance(value, HistogramSnapshot) or value.bounds == bounds:
-        return value
-    histogram = Histogram(value.bounds)
-    histogram.counts, histogram.sum = list(value.counts), value.sum
-    return rebucketed(histogram, bounds).freeze()
-
-
-def _nothing(value: Value, bounds: tuple[float, ...]) -> Value:
-    if not isinstance(value, HistogramSnapshot):
-        return 0.0
-    exemplars = value.exemplars if value.bounds == bounds else {}
-    return HistogramSnapshot(bounds, (0,) * (len(bounds) + 1), 0.0, exemplars)

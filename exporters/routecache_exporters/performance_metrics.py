@@ -22,6 +22,7 @@ from routecache.typing import (
     STALE_REASONS,
 )
 from routecache_exporters import catalog, problems
+from routecache_exporters.multiprocess import WorkersSnapshot
 from routecache_exporters.performance_shapes import (
     SCHEMA,
     CacheMetrics,
@@ -34,6 +35,7 @@ from routecache_exporters.performance_shapes import (
     RecentLookups,
     RecentOperations,
     RecentTotal,
+    WorkersMetrics,
 )
 from routecache_exporters.process import process_metrics
 from routecache_exporters.reading import Reading, endpoint_since, read, since, together
@@ -76,19 +78,30 @@ def metrics_of(
         "summary": problems.summary(found, now.snapshot),
         "problems": found,
         "process": process_metrics(now.time),
+        "workers": _workers(now.workers),
         "recent": None if earlier is None else _recent_total(now, earlier),
         "caches": [_cache(each, now, earlier) for each in now.snapshot.caches],
         "endpoints": [_endpoint(each, now, earlier) for each in now.snapshot.endpoints],
     }
 
 
+def _workers(all_: WorkersSnapshot | None) -> WorkersMetrics | None:
+    if all_ is None:
+        return None
+    return {"processes": all_.processes, "since": all_.since, "complete": not all_.problem}
+
+
 def _cache(each: CacheSnapshot, now: Reading, earlier: Reading | None) -> CacheMetrics:
+    # What workers counted together is older than the youngest of them.
+    started = each.start_timestamp
+    if now.workers is not None:
+        started = now.workers.since or now.time
     return {
         **_lookups(each),
         "name": each.name,
         "live": bool(each.policy),
-        "started": each.start_timestamp,
-        "uptime_seconds": max(0.0, now.time - each.start_timestamp),
+        "started": started,
+        "uptime_seconds": max(0.0, now.time - started),
         "policy": each.policy,
         "serializer": each.serializer,
         "l2": each.l2,

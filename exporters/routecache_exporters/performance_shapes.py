@@ -185,6 +185,18 @@ class ProcessMetrics(TypedDict):
     python: str
 
 
+class WorkersMetrics(TypedDict):
+    """The workers that all numbers are of, where several count in one directory.
+
+    `processes` lives now, a master that preloads included; `since` is when the first one began to
+    count; `complete` is false if something had to be left out, as the log says.
+    """
+
+    processes: int
+    since: float | None
+    complete: bool
+
+
 class Problem(TypedDict):
     """Something that is not well: what, where, and what it means in one sentence.
 
@@ -234,7 +246,10 @@ class History(TypedDict):
 
 
 class PerformanceMetrics(TypedDict):
-    """All that is known at `time`. `history` only if it was asked for."""
+    """All that is known at `time`: of the workers together, if there are, else of the process.
+
+    `history` only if it was asked for.
+    """
 
     schema: int
     time: float
@@ -242,6 +257,7 @@ class PerformanceMetrics(TypedDict):
     summary: str
     problems: list[Problem]
     process: ProcessMetrics
+    workers: WorkersMetrics | None
     recent: RecentTotal | None
     caches: list[CacheMetrics]
     endpoints: list[EndpointMetrics]

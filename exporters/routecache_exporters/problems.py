@@ -34,7 +34,8 @@ def find(now: Reading, lately: Reading | None) -> list[Problem]:
     lately: what was read some seconds ago; what shows in counters alone is a problem if it
         happened since, and goes unseen without it.
     """
-    found = [problem for each in now.snapshot.endpoints for problem in _of_endpoint(each)]
+    several = now.workers is not None
+    found = [problem for each in now.snapshot.endpoints for problem in _of_endpoint(each, several)]
     troubled = {problem["l2"] for problem in found}
     if broken := sorted(now.snapshot.broken):
         text = _TEXTS["unreadable"].format(_enumerated(broken))
@@ -63,14 +64,19 @@ def summary(found: Sequence[Problem], snapshot: ProcessSnapshot) -> str:
     return "L2 is out" if len(out) == len(snapshot.endpoints) else "L2 is partly out"
 
 
-def _of_endpoint(each: EndpointSnapshot) -> Iterator[Problem]:
+def _of_endpoint(each: EndpointSnapshot, several: bool) -> Iterator[Problem]:
     unheard = each.listeners.get("disconnected", 0)
-    if each.circuit == "open" and each.listeners and not unheard:
-        # A circuit closes by a look-up that probes; without traffic it stays open for long.
+    partly = each.circuit == "closed" and (
+        each.circuits.get("open") or each.circuits.get("half_open")
+    )
+    heard = each.listeners and not unheard
+    if heard and (each.circuit == "open" or (partly and several)):
+        # A circuit closes by a look-up that probes; without traffic it stays open for long, and
+        # each worker has circuits of its own.
         yield _problem(
             "l2_circuit_not_probed",
             "warning",
-            f"L2 {each.alias} answers its listener again, but its circuit is open still: a look-up "
+            f"L2 {each.alias} answers its listener again, but a circuit is open still: a look-up "
             "will probe it.",
             l2=each.alias,
         )
@@ -90,12 +96,15 @@ def _of_endpoint(each: EndpointSnapshot) -> Iterator[Problem]:
             "whether it is used again.",
             l2=each.alias,
         )
-    elif each.circuits.get("open") or each.circuits.get("half_open"):
+    elif partly:
         yield _problem(
             "l2_circuit_partly_open",
             "critical",
-            f"A part of L2 {each.alias} does not answer: look-ups of its keys are answered by L1 "
-            "and by loaders alone.",
+            f"L2 {each.alias} does not answer all workers: some look-ups are answered by L1 and by "
+            "loaders alone."
+            if several
+            else f"A part of L2 {each.alias} does not answer: look-ups of its keys are answered by "
+            "L1 and by loaders alone.",
             l2=each.alias,
         )
     elif unheard:

@@ -115,7 +115,10 @@ _lock = forking.RenewedLock()
 
 
 def register(
-    registry: CollectorRegistry = REGISTRY, *, max_caches: int | None = None
+    registry: CollectorRegistry = REGISTRY,
+    *,
+    max_caches: int | None = None,
+    workers: str | os.PathLike[str] | None = None,
 ) -> RoutecacheCollector:
     """Add routecache's metrics to `registry`, once; further calls return the same collector.
 
@@ -124,6 +127,7 @@ def register(
 
     registry: by default prometheus_client's global one, which a program's own /metrics serves.
     max_caches: see `RoutecacheCollector`; 64 unless said.
+    workers: see there; counts only where the registry has no collector of routecache's yet.
 
     Raises ConfigurationError if the registry has a collector with another `max_caches` already,
     and ValueError if something else there exports one of the names. Safe for threads.
@@ -135,7 +139,9 @@ def register(
                 f"max_caches={max_caches!r}: this registry already exports routecache with "
                 f"max_caches={known.max_caches}; give it in the first call of register()"
             )
-        collector = known or RoutecacheCollector(max_caches=max_caches or DEFAULT_MAX_CACHES)
+        collector = known or RoutecacheCollector(
+            max_caches=max_caches or DEFAULT_MAX_CACHES, workers=workers
+        )
         try:
             registry.register(collector)
         except ValueError:  # duplicate names: its own, unless it is new here

@@ -11,6 +11,7 @@ from routecache.cells import HistogramSnapshot
 from routecache.registry import ProcessSnapshot
 from routecache.stats import CacheSnapshot, EndpointSnapshot
 from routecache.typing import Timer
+from routecache_exporters.multiprocess import WorkersSnapshot
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,11 @@ class Reading:
     at: float
     time: float
     snapshot: ProcessSnapshot
+
+    @property
+    def workers(self) -> WorkersSnapshot | None:
+        """The snapshot, if it is of several workers."""
+        return self.snapshot if isinstance(self.snapshot, WorkersSnapshot) else None
 
     def cache(self, name: str) -> CacheSnapshot | None:
         """The cache called `name`, if it was there."""

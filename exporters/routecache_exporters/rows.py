@@ -94,7 +94,8 @@ def cache_rows(snapshot: CacheSnapshot, name: str) -> Iterator[Row]:
         if has_l2 or n:
             yield metric, (name,), n
 
-    yield catalog.START_TIMESTAMP, (name,), snapshot.start_timestamp
+    if snapshot.start_timestamp:  # some living process counts for it
+        yield catalog.START_TIMESTAMP, (name,), snapshot.start_timestamp
     if snapshot.policy:  # a manager lives: without one there is no size, TTL or configuration
         yield from _gauges(snapshot, name)
 
@@ -114,25 +115,30 @@ def _gauges(snapshot: CacheSnapshot, name: str) -> Iterator[Row]:
 
 def endpoint_rows(snapshot: EndpointSnapshot, alias: str) -> Iterator[Row]:
     """All rows of one L2 endpoint, with `alias` as the value of its `l2` label."""
-    circuits = snapshot.circuits or {snapshot.circuit: 1}
-    yield from _by_one(catalog.L2_CIRCUITS, alias, circuits, catalog.CIRCUIT_STATES)
     yield from _by_one(
         catalog.L2_CIRCUIT_TRANSITIONS, alias, snapshot.circuit_transitions, catalog.CIRCUIT_STATES
     )
     yield catalog.L2_CIRCUIT_FAILURES, (alias,), snapshot.circuit_failures
-    yield catalog.L2_CONNECTIONS, (alias, "in_use"), snapshot.connections_in_use
-    yield catalog.L2_CONNECTIONS, (alias, "idle"), snapshot.connections_idle
-    yield catalog.L2_MAX_CONNECTIONS, (alias,), snapshot.max_connections
     yield catalog.L2_CONNECTION_WAIT, (alias,), snapshot.connection_wait
     yield from _latencies(
         catalog.L2_OPERATION_DURATION, alias, snapshot.operation_duration, _L2_OPERATIONS
     )
-    yield from _by_one(catalog.LISTENERS, alias, snapshot.listeners, catalog.LISTENER_STATES)
     yield catalog.LISTENER_RECONNECTS, (alias,), snapshot.listener_reconnects
     yield from _by_one(
         catalog.INVALIDATION_PROBES, alias, snapshot.invalidation_probes, catalog.PROBE_RESULTS
     )
     yield catalog.INVALIDATION_LAG, (alias,), snapshot.invalidation_lag
+    if snapshot.circuit:  # some living process uses it
+        yield from _endpoint_gauges(snapshot, alias)
+
+
+def _endpoint_gauges(snapshot: EndpointSnapshot, alias: str) -> Iterator[Row]:
+    circuits = snapshot.circuits or {snapshot.circuit: 1}
+    yield from _by_one(catalog.L2_CIRCUITS, alias, circuits, catalog.CIRCUIT_STATES)
+    yield catalog.L2_CONNECTIONS, (alias, "in_use"), snapshot.connections_in_use
+    yield catalog.L2_CONNECTIONS, (alias, "idle"), snapshot.connections_idle
+    yield catalog.L2_MAX_CONNECTIONS, (alias,), snapshot.max_connections
+    yield from _by_one(catalog.LISTENERS, alias, snapshot.listeners, catalog.LISTENER_STATES)
 
 
 def provider_rows(providers: Mapping[str, bool]) -> Iterator[Row]:

@@ -207,7 +207,7 @@ def test_caches_come_and_go_without_a_reload(page: Page) -> None:
         none["caches"] = []
         site.metrics = none
         eventually(lambda: page.evaluate("document.querySelector('#caches').hidden"))
-        assert page.text("#caches-empty") == "This process has not made a cache yet."
+        assert page.text("#caches-empty") == "No cache has been made yet."
 
 
 def test_updates_can_be_paused(page: Page) -> None:

@@ -6,7 +6,7 @@ import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,8 +33,10 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    process = start(*arguments)
+def running(
+    *arguments: str, env: Mapping[str, str] | None = None
+) -> Iterator["subprocess.Popen[str]"]:
+    process = start(*arguments, env=env)
     assert process.stdout is not None
     assert process.stderr is not None
     try:
@@ -67,8 +69,10 @@ def scrape(url: str, folder: Path, authorization: str) -> tuple[int, bytes]:
 def test_the_exporter_serves_until_it_is_told_to_end(folder: Path) -> None:
     """On TCP and on a Unix socket, with TLS and a password, and it ends in order."""
     path = folder / "x.sock"
+    (folder / "workers").mkdir(mode=0o700)
     with running(
-        "exporter", "--web.listen-address", "127.0.0.1:0", "--web.listen-address", f"unix://{path}",
+        "exporter", "--multiproc-dir", str(folder / "workers"),
+        "--web.listen-address", "127.0.0.1:0", "--web.listen-address", f"unix://{path}",
         "--web.config.file", str(folder / "web.yml"),
     ) as process:  # fmt: skip
         assert process.stderr is not None
@@ -85,12 +89,14 @@ def test_the_exporter_serves_until_it_is_told_to_end(folder: Path) -> None:
     assert not path.exists()
 
 
-def test_the_exporter_listens_on_loopback_unless_told_otherwise() -> None:
+def test_the_exporter_listens_on_loopback_unless_told_otherwise(folder: Path) -> None:
     """The address is taken, by this test or by somebody else, and that is one clear line."""
+    workers = folder / "workers"
+    workers.mkdir(mode=0o700)
     with ExitStack() as stack:
         with suppress(OSError):
             stack.enter_context(socket.create_server(("127.0.0.1", 9464)))
-        done = run("exporter")
+        done = run("exporter", "--multiproc-dir", str(workers))
     assert done.returncode == 2
     assert "cannot serve metrics on 127.0.0.1 port 9464: port 9464 is taken" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from routecache.cells import Cell
 from routecache.errors import ConfigurationError
@@ -20,7 +20,10 @@ from routecache.errors import ConfigurationError
 if TYPE_CHECKING:
     from routecache.multiprocess.storage import Storage
 
-__all__ = ["DIRECTORY_VARIABLE", "cell_maker", "current", "enable"]
+__all__ = ["DIRECTORY_VARIABLE", "Owner", "cell_maker", "counting", "current", "enable"]
+
+Owner: TypeAlias = Literal["cache", "l2", "listener"]
+"""What there are cells for; `routecache_exporters.multiprocess` reads every kind."""
 
 DIRECTORY_VARIABLE: Final = "ROUTECACHE_MULTIPROC_DIR"
 
@@ -68,10 +71,15 @@ def current() -> "Storage | None":
     return _storage
 
 
-def cell_maker(*owner: str) -> Callable[[], Cell]:
-    """What makes the cells of `owner`, such as ("cache", "model"); plain ones while this is off."""
+def counting() -> "Storage | None":
+    """Where this process counts already; None if it does not, or has not decided yet."""
+    return _storage
+
+
+def cell_maker(kind: Owner, name: str) -> Callable[[], Cell]:
+    """What makes the cells of the cache or endpoint called `name`; plain ones while this is off."""
     store = current()
-    return Cell if store is None else partial(store.new_cell, owner)
+    return Cell if store is None else partial(store.new_cell, (kind, name))
 
 
 def _open(directory: Path) -> "Storage":

@@ -30,6 +30,7 @@ class Storage:
     def __init__(self, directory: Path) -> None:
         self.directory = _checked(directory)
         self._lock = forking.RenewedLock()
+        self._publishing = forking.RenewedLock()
         self._pid = os.getpid()
         self._files: list[WorkerFile] = []
         self._failed = False
@@ -68,12 +69,13 @@ class Storage:
         return Cell()
 
     def publish(self, gauges: Callable[[], bytes]) -> None:
-        """Let others read these gauges of this process. One thread at a time; never raises."""
+        """Let others read these gauges of this process; never raises."""
         file = self.file
         if file is None:
             return
         try:
-            file.publish(gauges())
+            with self._publishing:
+                file.publish(gauges())
         except OSError as error:
             self._trouble(error)
         except Exception as error:  # noqa: BLE001  # a manager's state could not be read

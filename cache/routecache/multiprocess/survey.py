@@ -3,13 +3,15 @@
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from routecache.errors import ConfigurationError
 from routecache.multiprocess.layout import FORMAT, FormatError, UnreadableError, format_of
 from routecache.multiprocess.reading import Reading, WorkerReader
 from routecache.multiprocess.totals import (
@@ -38,11 +40,37 @@ class Survey:
     gauges: what each living process published last, by the name of its file; b"" before the
         first time.
     problems: what could not be read, by file name, and why, as the name of an exception's type.
+    since: when the first worker came, in seconds since the epoch; None before.
     """
 
     totals: Totals
     gauges: Mapping[str, bytes]
     problems: Mapping[str, str]
+    since: float | None = None
+
+
+def checked(directory: Path) -> Path:
+    """`directory` as an absolute path, if who only reads what workers count there may use it.
+
+    An empty one will do, for workers that are still to come.
+
+    Raises ConfigurationError: it is not there, is not this user's, may be written to by others, or
+    holds other things and no worker's files.
+    """
+    what = f"{str(directory)!r} cannot be read as the directory of the workers' metrics"
+    try:
+        found = directory.stat()
+        names = set(os.listdir(directory))
+    except OSError as error:
+        raise ConfigurationError(f"{what}: {error.strerror}") from None
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigurationError(f"{what}: others may write to it")
+    if found.st_uid != os.geteuid():
+        # What it folds would belong to this user, and be closed to the workers.
+        raise ConfigurationError(f"{what}: it is another user's; run as the user of the workers")
+    if names and not (names & {LOCK, BASE} or any(format_of(name) for name in names)):
+        raise ConfigurationError(f"{what}: it holds other things")
+    return directory.absolute()
 
 
 class Surveyor:
@@ -68,7 +96,7 @@ class Surveyor:
                 self.fold()
             except OSError as error:  # it is all still there, to be folded next time
                 problems = {**survey.problems, BASE: type(error).__name__}
-                return Survey(survey.totals, survey.gauges, problems)
+                return replace(survey, problems=problems)
         return survey
 
     def fold(self) -> bool:
@@ -150,7 +178,13 @@ class Surveyor:
             else:
                 gauges[name] = reading.gauges
         totals.add(kept)
-        return Survey(totals, gauges, problems), ended
+        return Survey(totals, gauges, problems, self._since()), ended
+
+    def _since(self) -> float | None:
+        try:  # the first worker makes it, and nobody ever writes to it
+            return (self.directory / LOCK).stat().st_mtime
+        except FileNotFoundError:
+            return None
 
     def _read_file(self, name: str) -> Reading:
         if format_of(name) != FORMAT:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from routecache import forking
@@ -234,18 +235,13 @@ class Cluster(Node):
         """The gauges, summed over the nodes, and the latencies of the whole."""
         nodes = list(self._nodes.values())
         counts = [node.connections() for node in nodes]
-        return EndpointSnapshot(
-            alias=self.alias,
-            circuit=self.circuit,
-            operation_duration=self.stats.operation_duration(),
+        return replace(
+            self.stats.snapshot(self.alias, self.circuit),
             connections_in_use=sum(in_use for in_use, _ in counts),
             connections_idle=sum(idle for _, idle in counts),
             max_connections=sum(node.pool.max_connections for node in nodes)
             or self.pool.max_connections,
-            connection_wait=self.stats.connection_wait(),
             circuits=Counter(node.breaker.state for node in self.nodes),
-            circuit_transitions=self.stats.circuit_transitions(),
-            circuit_failures=self.stats.circuit_failures(),
         )
 
 

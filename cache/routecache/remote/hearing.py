@@ -1,13 +1,13 @@
 """What a listener has heard and in which state it is: the numbers that leave it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from routecache import multiprocess
 from routecache.cells import Cells, Histogram, HistogramSnapshot
-from routecache.stats import LAG_BOUNDS
+from routecache.stats import LAG_BOUNDS, EndpointSnapshot
 
 State: TypeAlias = Literal["connected", "disconnected"]
 
@@ -58,6 +58,16 @@ class ListenerSnapshot:
     probes: Mapping[str, int]
     lag: HistogramSnapshot
     received: int
+
+    def with_endpoint(self, endpoint: EndpointSnapshot) -> EndpointSnapshot:
+        """`endpoint` with what its listener has heard."""
+        return replace(
+            endpoint,
+            listeners=self.states,
+            listener_reconnects=self.reconnects,
+            invalidation_probes=self.probes,
+            invalidation_lag=self.lag,
+        )
 
 
 class ListenerStats:

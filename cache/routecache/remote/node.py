@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, cast
 
 import redis
@@ -200,16 +201,11 @@ class Node:
     def snapshot(self) -> EndpointSnapshot:
         """The endpoint's gauges and latencies."""
         in_use, idle = self.connections()
-        return EndpointSnapshot(
-            alias=self.alias,
-            circuit=self.breaker.state,
-            operation_duration=self.stats.operation_duration(),
+        return replace(
+            self.stats.snapshot(self.alias, self.breaker.state),
             connections_in_use=in_use,
             connections_idle=idle,
             max_connections=self.pool.max_connections,
-            connection_wait=self.stats.connection_wait(),
-            circuit_transitions=self.stats.circuit_transitions(),
-            circuit_failures=self.stats.circuit_failures(),
         )
 
 

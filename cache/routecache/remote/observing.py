@@ -22,16 +22,7 @@ def _alias(snapshot: EndpointSnapshot) -> str:
 
 def _observed(endpoint: endpoints.Endpoint) -> EndpointSnapshot:
     seen, listener = endpoint.snapshot(), listener_of(endpoint)
-    if listener is None:
-        return seen
-    heard = listener.snapshot()
-    return replace(
-        seen,
-        listeners=heard.states,
-        listener_reconnects=heard.reconnects,
-        invalidation_probes=heard.probes,
-        invalidation_lag=heard.lag,
-    )
+    return seen if listener is None else listener.snapshot().with_endpoint(seen)
 
 
 def _together(same: list[EndpointSnapshot]) -> EndpointSnapshot:

@@ -13,7 +13,6 @@ from routecache_exporters.performance_shapes import (
     Latency,
     Lookups,
     PerformanceMetrics,
-    ProcessMetrics,
 )
 from routecache_exporters.web.texts import (
     NOTHING,
@@ -54,8 +53,19 @@ _WORST_FIRST: Final = ("open", "half_open", "closed")
 _FAILURES: Final = ("l2_unavailable", "undecodable")
 
 
-def identity(process: ProcessMetrics) -> str:
-    """Which process this is."""
+def identity(metrics: PerformanceMetrics) -> str:
+    """Whose numbers these are: those of one process, or of several together."""
+    process, workers = metrics["process"], metrics["workers"]
+    if workers:
+        n, since = workers["processes"], workers["since"]
+        parts = [
+            process["version"],
+            "1 worker" if n == 1 else f"{count(n)} workers together",
+            f"Python {process['python']}",
+            *(() if since is None else (f"counting for {duration(_age(metrics, since))}",)),
+            *(() if workers["complete"] else ("incomplete",)),
+        ]
+        return " · ".join(parts)
     up = process["uptime_seconds"]
     parts = [f"{process['version']}", f"process {process['pid']}", f"Python {process['python']}"]
     return " · ".join(parts if up is None else [*parts, f"up {duration(up)}"])
@@ -277,7 +287,11 @@ ENDPOINT_CELLS: Final[Mapping[str, EndpointCell]] = {
 
 
 def _ago(metrics: PerformanceMetrics, moment: float) -> str:
-    return f"{duration(max(0.0, metrics['time'] - moment))} ago"
+    return f"{duration(_age(metrics, moment))} ago"
+
+
+def _age(metrics: PerformanceMetrics, moment: float) -> float:
+    return max(0.0, metrics["time"] - moment)
 
 
 def _quantiles(latency: Latency) -> str:

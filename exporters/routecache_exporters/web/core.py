@@ -6,8 +6,9 @@ differ. Between requests it keeps the last minutes and nothing else.
 
 import gzip
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final, TypeAlias
 from urllib.parse import parse_qs
@@ -17,6 +18,7 @@ from prometheus_client.core import REGISTRY, CollectorRegistry
 
 from routecache import registry as caches
 from routecache.registry import ProcessSnapshot
+from routecache_exporters.multiprocess import WorkersReader
 from routecache_exporters.performance_metrics import metrics_of
 from routecache_exporters.performance_shapes import PerformanceMetrics
 from routecache_exporters.prometheus import register
@@ -58,7 +60,9 @@ class Site:
         collector is registered in it unless it is there already.
     ready: called for every request of /-/ready, which answers 503 while it gives False or raises;
         None is always ready.
-    snapshot: what the status page and /stats.json show.
+    snapshot: what the status page and /stats.json show; with workers, this process's part of it.
+    workers: a directory of `routecache.multiprocess` whose workers to show all together; None is
+        the one that this process counts in, if it counts in one.
 
     Safe for threads and tasks. `ready`, the collectors of the registry and so `respond` may
     block; asyncio programs call it in a thread.
@@ -70,11 +74,12 @@ class Site:
         *,
         ready: Ready | None = None,
         snapshot: Callable[[], ProcessSnapshot] = caches.snapshot,
+        workers: str | os.PathLike[str] | None = None,
     ) -> None:
         self._registry = REGISTRY if registry is None else registry
         self._ready = ready
-        self._history = History(snapshot)
-        register(self._registry)
+        self._history = History(_source(snapshot, WorkersReader(workers)))
+        register(self._registry, workers=workers)
         self._pages: Mapping[str, Callable[[Mapping[str, str], str, str], Response]] = {
             "": self._status,
             "/": self._status,
@@ -175,6 +180,20 @@ class Site:
         if ready:
             return plain_text(HTTPStatus.OK, "Ready.\n")
         return plain_text(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready.\n")
+
+
+def _source(
+    snapshot: Callable[[], ProcessSnapshot], workers: WorkersReader
+) -> Callable[[], ProcessSnapshot]:
+    def together() -> ProcessSnapshot:
+        mine = snapshot()
+        if not workers.in_use:
+            return mine
+        merged = workers.read(mine)
+        # One that no living worker uses has counters and no state that could be shown.
+        return replace(merged, endpoints=tuple(e for e in merged.endpoints if e.circuit))
+
+    return together
 
 
 def fold_headers(raw: Iterable[tuple[str, str]]) -> dict[str, str]:

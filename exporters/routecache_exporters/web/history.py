@@ -129,6 +129,14 @@ class History:
             self._readings.append(reading)
             self._points.append(point)
 
+    def pause(self) -> float:
+        """Seconds until the next reading: all processes read at the same moments of the clock.
+
+        So answers of several workers in turn compare with the same moment, and agree.
+        """
+        left = INTERVAL - self._clock() % INTERVAL
+        return left if left > INTERVAL / 10 else left + INTERVAL
+
     def before(self, now: Reading, seconds: float) -> Reading | None:
         """The newest reading at least `seconds` older than `now`, else the oldest; None without."""
         with self._lock:
@@ -158,8 +166,9 @@ def _run(history: "weakref.ref[History]", ended: threading.Event) -> None:
         if alive is None:
             return
         alive.take()
+        pause = alive.pause()
         del alive
-        if ended.wait(INTERVAL):
+        if ended.wait(pause):
             return
 
 

@@ -46,7 +46,7 @@ _CACHES: Final = _Table(
     "Each cache over the last minute: how many look-ups, how they were answered, and how fast.",
     'Over <span id="window">%s</span>; the curves show five minutes, with a mark below while L2 '
     "failed. Latency is p50 / p99; L1 hits are sampled.",
-    "This process has not made a cache yet.",
+    "No cache has been made yet.",
     "Cache",
     (
         ("rate", "Look-ups"),
@@ -148,7 +148,7 @@ def render(metrics: PerformanceMetrics | None, prefix: str = "") -> str:
 <a class="skip" href="#main">Skip to the numbers</a>
 <header>
 <h1>routecache</h1>
-<p class="quiet" id="identity">{escape(cells.identity(metrics["process"])) if metrics else ""}</p>
+<p class="quiet" id="identity">{escape(cells.identity(metrics)) if metrics else ""}</p>
 <p id="live">{_as_of(metrics)}</p>
 <button type="button" id="pause" aria-pressed="false" hidden>Pause updates</button>
 </header>

@@ -157,12 +157,13 @@ function rows(table, items, name, cells, all) {
 }
 
 // The last minutes: points of [time, caches, endpoints], each a reading of the counters. Behind one
-// address several workers may answer in turn, each with counters of its own.
+// address several processes may answer in turn, each with counters of its own unless they are
+// workers that count together.
 const MOST_PROCESSES = 32;
 let points = [], wantHistory = true, shown = "";
 const minutes = new Map();
 function remember(all) {
-  const process = `${all.process.pid} ${all.process.started}`, other = process !== shown;
+  const process = all.workers ? "workers" : `${all.process.pid} ${all.process.started}`, other = process !== shown;
   shown = process;
   points = minutes.get(process) || [];
   if (all.history) {
@@ -260,8 +261,11 @@ function tick() {
 function show(all) {
   answer = all;
   const recent = all.recent, p = all.process, closed = all.endpoints.filter(e => e.circuit === "closed");
-  text(at("identity"), [p.version, `process ${p.pid}`, `Python ${p.python}`,
-    ...(p.uptime_seconds === null ? [] : [`up ${duration(p.uptime_seconds)}`])].join(" · "));
+  const w = all.workers;
+  text(at("identity"), (w ? [p.version, w.processes === 1 ? "1 worker" : `${group(w.processes)} workers together`,
+    `Python ${p.python}`, ...(w.since === null ? [] : [`counting for ${duration(Math.max(0, all.time - w.since))}`]),
+    ...(w.complete ? [] : ["incomplete"])] : [p.version, `process ${p.pid}`, `Python ${p.python}`,
+    ...(p.uptime_seconds === null ? [] : [`up ${duration(p.uptime_seconds)}`])]).join(" · "));
   text(at("window"), recent ? `the last ${duration(recent.seconds)}` : "the time since the start");
   text(at("all-rate"), recent ? rate(recent.requests_per_second) : NOTHING);
   text(at("all-ratio"), recent ? ratio(recent.ratios.hit) : NOTHING);
