@@ -47,6 +47,7 @@ check: $(VENV)/.dev ## lint, types, layers, generated files
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/python -m routecache_exporters.pack.build --check
 	$(BIN)/python -m dashboards.build --check
 	$(BIN)/python -m dashboards.reference --check
 	$(BIN)/python -m tests.contract.matrix --check
@@ -89,6 +90,12 @@ dashboards: $(VENV)/.dev ## regenerate dashboards/json and docs/metrics.md from 
 	$(BIN)/python -m dashboards.build
 	$(BIN)/python -m dashboards.reference
 	$(BIN)/python -m dashboards.otel_reference
+
+monitoring: $(VENV)/.dev ## regenerate what is made of pack/: rules, inhibitions, docs/alerts.md, and what builds on them
+	$(BIN)/python -m routecache_exporters.pack.build
+	$(BIN)/python -m dashboards.build
+	$(BIN)/python -m dashboards.reference
+	$(BIN)/python -m deploy.generate
 
 metrics-doc: $(VENV)/.dev ## regenerate docs/metrics.md and the table in docs/opentelemetry.md
 	$(BIN)/python -m dashboards.reference

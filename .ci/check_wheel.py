@@ -13,7 +13,7 @@ WANTED = (
     "routecache_exporters/web/page/status.css",
     "routecache_exporters/web/page/status.js",
     "routecache_exporters/_deploy/prometheus/prometheus.yml",
-    "routecache_exporters/_deploy/prometheus/rules/routecache-alerts.yml",
+    "routecache_exporters/_deploy/prometheus/rules/routecache-scrape.yml",
     "routecache_exporters/_deploy/alertmanager/alertmanager.yml",
 )
 

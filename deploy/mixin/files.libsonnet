@@ -1,8 +1,17 @@
 // Written by `make manifests`: change what it is written from, and run it again.
 {
   rules: [
-    importstr '../../deploy/prometheus/rules/routecache-alerts.yml',
-    importstr '../../deploy/prometheus/rules/routecache-recording.yml',
+    importstr '../../deploy/prometheus/rules/routecache-capacity.yml',
+    importstr '../../deploy/prometheus/rules/routecache-coherence.yml',
+    importstr '../../deploy/prometheus/rules/routecache-freshness-slo.yml',
+    importstr '../../deploy/prometheus/rules/routecache-l2.yml',
+    importstr '../../deploy/prometheus/rules/routecache-latency-slo.yml',
+    importstr '../../deploy/prometheus/rules/routecache-loaders.yml',
+    importstr '../../deploy/prometheus/rules/routecache-lookup-slo.yml',
+    importstr '../../deploy/prometheus/rules/routecache-redis.yml',
+    importstr '../../deploy/prometheus/rules/routecache-requests.yml',
+    importstr '../../deploy/prometheus/rules/routecache-scrape.yml',
+    importstr '../../deploy/prometheus/rules/routecache-silent.yml',
   ],
   dashboards: {
     'routecache-cache.json': import '../../dashboards/json/routecache-cache.json',

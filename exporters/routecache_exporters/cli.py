@@ -13,6 +13,7 @@ from routecache_exporters.demo import command as demo
 from routecache_exporters.exporter import command as exporter
 from routecache_exporters.inspecting import command as inspecting
 from routecache_exporters.pack import boards_command as boards
+from routecache_exporters.pack import command as pack
 from routecache_exporters.redis_stats import command as redis_stats
 from routecache_exporters.replay import command as replay
 from routecache_exporters.usage import Commands, FailedError, UsageError
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     inspecting.add_commands(commands)
     redis_stats.add_command(commands)
     boards.add_command(commands)
+    pack.add_command(commands)
     exporter.add_command(commands)
     return parser
 

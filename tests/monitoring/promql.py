@@ -30,7 +30,7 @@ FOREIGN = {
     # Prometheus' own, those of Python's client, and those of the Redis exporter that dashboards and
     # runbooks use.
     "up": set[str](),
-    "ALERTS": {"alertname", "alertstate", "severity"},
+    "ALERTS": {"alertname", "alertstate", "severity", "cache", "l2"},
     "ALERTS_FOR_STATE": {"alertname", "severity"},
     "scrape_duration_seconds": set(),
     "scrape_samples_scraped": set(),

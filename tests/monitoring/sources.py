@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"
 RULE_FILES = sorted(PROMETHEUS.glob("rules/*.yml"))
+ALL_RULE_FILES = [*RULE_FILES, *sorted(PROMETHEUS.glob("optional/*.yml"))]
 RULE_TESTS = sorted(PROMETHEUS.glob("tests/*.yml"))
 RUNBOOKS = {path.stem: path for path in sorted(DEPLOY.glob("runbooks/*.md"))}
 DASHBOARD_FILES = sorted((ROOT / "dashboards" / "json").glob("*.json"))
@@ -23,11 +24,9 @@ def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def rules() -> list[dict[str, Any]]:
-    """Every rule of every group."""
-    return [
-        rule for path in RULE_FILES for group in load(path)["groups"] for rule in group["rules"]
-    ]
+def rules(files: Sequence[Path] = RULE_FILES) -> list[dict[str, Any]]:
+    """Every rule of every group of these files."""
+    return [rule for path in files for group in load(path)["groups"] for rule in group["rules"]]
 
 
 @cache
@@ -36,9 +35,9 @@ def recordings() -> dict[str, dict[str, Any]]:
     return {rule["record"]: rule for rule in rules() if "record" in rule}
 
 
-def alerts() -> list[dict[str, Any]]:
-    """Alerting rules; an alert with two severities is there twice."""
-    return [rule for rule in rules() if "alert" in rule]
+def alerts(files: Sequence[Path] = ALL_RULE_FILES) -> list[dict[str, Any]]:
+    """Alerting rules, optional ones too; an alert with two severities is there twice."""
+    return [rule for rule in rules(files) if "alert" in rule]
 
 
 @cache

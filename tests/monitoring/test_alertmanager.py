@@ -3,12 +3,14 @@
 import re
 import subprocess
 from collections.abc import Mapping
-from itertools import permutations
 from typing import Any
 
 import pytest
 
-from tests.monitoring.sources import DEPLOY, alerts, load
+from routecache_exporters.pack.check import OBJECTIVES, PAGES
+from routecache_exporters.pack.config import PREFIX, seconds
+from routecache_exporters.pack.masks import MASKS
+from tests.monitoring.sources import DEPLOY, PROMETHEUS, alerts, load
 
 CONFIG = DEPLOY / "alertmanager" / "alertmanager.yml"
 RECEIVERS = {"critical": "page", "warning": "ticket", "none": "null"}
@@ -38,18 +40,22 @@ def matches(matchers: list[str], labels: Mapping[str, str]) -> bool:
     return True
 
 
-def silenced_pairs() -> set[tuple[str, str, str, str]]:
-    """(source, its severity, target, its severity) for all pairs that some inhibition names."""
+def sources() -> list[tuple[str, dict[str, str]]]:
+    """What an inhibition can have as its source: an alert, or its memory; with the alert's name."""
+    found = [(alert["alert"], labels_of(alert)) for alert in alerts()]
+    memory = {"alertname": "RouteCacheRecentCause", "severity": "none"}
+    remembered = [(name, {**memory, "cause": name}) for name in {name for name, _ in found}]
+    return [*found, *remembered]
+
+
+def silenced_pairs() -> set[tuple[str, str, str]]:
+    """(cause, symptom, the symptom's severity) for all pairs that some inhibition names."""
     return {
-        (source["alertname"], source["severity"], target["alertname"], target["severity"])
+        (cause, target["alertname"], target["severity"])
         for rule in load(CONFIG)["inhibit_rules"]
-        for source, target in permutations(map(labels_of, alerts()), 2)
-        if matches(rule["source_matchers"], source)
-        and matches(rule["target_matchers"], target)
-        and all(
-            source.get(label, "") == target.get(label, "")
-            for label in {"alertname", "severity"} & {*rule["equal"]}
-        )
+        for cause, source in sources()
+        for target in map(labels_of, alerts())
+        if matches(rule["source_matchers"], source) and matches(rule["target_matchers"], target)
     }
 
 
@@ -76,18 +82,52 @@ def test_unknown_severity_becomes_a_ticket() -> None:
     assert found == "ticket"
 
 
-def test_a_cause_silences_what_it_explains_and_nothing_else() -> None:
-    """The whole list, so that a wider matcher is noticed."""
+def test_a_cause_silences_what_the_table_explains_and_nothing_else() -> None:
+    """Every pair, so that a wider matcher is noticed; of a page's own name only the ticket."""
+    severities: dict[str, set[str]] = {}
+    for alert in alerts():
+        severities.setdefault(alert["alert"], set()).add(alert["labels"]["severity"])
     assert silenced_pairs() == {
-        ("RouteCacheLookupBudgetBurn", "critical", "RouteCacheLookupBudgetBurn", "warning"),
-        ("RouteCacheL2Down", "critical", "RouteCacheL2UnreachableFromSome", "warning"),
-        ("RouteCacheL2Down", "critical", "RouteCacheL2ErrorRatioHigh", "warning"),
+        (f"{PREFIX}{cause}", f"{PREFIX}{symptom}", severity)
+        for cause, mask in MASKS.items()
+        for symptom in mask.explains
+        for severity in severities[f"{PREFIX}{symptom}"]
+        if symptom != cause or severity == "warning"
     }
 
 
-def test_a_warning_never_silences_a_page() -> None:
-    """Whatever is silenced is less urgent than what silences it."""
-    assert all(source == "critical" != target for _, source, _, target in silenced_pairs())
+def test_a_ticket_never_silences_a_page() -> None:
+    """Whatever silences a page can itself page."""
+    causes = {cause for cause, _, severity in silenced_pairs() if severity == "critical"}
+    assert causes == {f"{PREFIX}L2Down", f"{PREFIX}InvalidationStalled"}
+    assert causes <= {f"{PREFIX}{page}" for page in PAGES}
+
+
+def test_a_page_about_now_is_held_back_only_while_its_cause_fires() -> None:
+    """Not by the memory of a cause: an hour after an outage it is a fault of its own."""
+    lasting = {f"{PREFIX}{name}" for name in PAGES if name not in OBJECTIVES}
+    for rule in load(CONFIG)["inhibit_rules"]:
+        remembers = 'alertname="RouteCacheRecentCause"' in rule["source_matchers"]
+        hit = {
+            alert["alert"]
+            for alert in alerts()
+            if matches(rule["target_matchers"], labels_of(alert))
+        }
+        assert not (remembers and hit & lasting)
+
+
+def test_a_cause_fires_early_enough_to_hold_back_what_it_explains() -> None:
+    """Its wait is shorter, or the first notification waits long enough for both."""
+    waits: dict[str, float] = {}
+    for alert in alerts():
+        wait = seconds(alert["for"]) if "for" in alert else 0.0
+        waits[alert["alert"]] = min(wait, waits.get(alert["alert"], wait))
+    config = load(PROMETHEUS / "prometheus.yml")["global"]
+    # The memory of a cause fires one evaluation after the cause.
+    behind = seconds(config["evaluation_interval"])
+    covered = seconds(load(CONFIG)["route"]["group_wait"])
+    for cause, symptom, _ in silenced_pairs():
+        assert waits[cause] + behind <= waits[symptom] + covered, (cause, symptom)
 
 
 def test_inhibitions_stay_within_one_job() -> None:

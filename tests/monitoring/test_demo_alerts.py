@@ -5,12 +5,23 @@ from pathlib import Path
 
 import pytest
 
+from routecache_exporters.pack.config import PREFIX
+from routecache_exporters.pack.masks import allowed
 from tests.commands import pids_naming, run
+
+THE_DEMOS_OWN = {
+    # The sample asks for more contexts than the L1 of fallback chains holds.
+    "RouteCacheL1Thrashing",
+    # A machine that does much else answers slower than 5 ms, before the outage, too.
+    "RouteCacheLatencyBudgetBurn",
+    "RouteCacheL2LatencyHigh",
+}
+"""Tickets that are right without an outage; a page among them would fail the test."""
 
 
 @pytest.mark.needs("prometheus", "prometheus-alertmanager")
 def test_an_outage_reaches_the_inbox_and_resolves(tmp_path: Path) -> None:
-    """The page for L2 fires during the outage, and all that fired resolves before the end."""
+    """One page, for L2, fires during the outage, and all that fired resolves before the end."""
     done = run(
         "demo", "--seconds", "150", "--outage",
         "--port", "0", "--prometheus-port", "0", "--alertmanager-port", "0",
@@ -35,15 +46,12 @@ def test_an_outage_reaches_the_inbox_and_resolves(tmp_path: Path) -> None:
     ]
     assert float(down[0][5]) < 25
     assert float(down[1][5]) < 25
-    fired = sorted(event[:4] for event in found if event[4] == "fired")
-    resolved = sorted(event[:4] for event in found if event[4] == "resolved")
+    # One page, and beside it only what the table of masks lets an outage bring along.
+    assert [event[0] for event in found if event[2] == "critical"] == ["RouteCacheL2Down"] * 2
+    others = [event for event in found if event[0] not in THE_DEMOS_OWN]
+    assert {event[0] for event in others} <= {f"{PREFIX}{name}" for name in allowed("L2Down")}
+    fired = sorted(event[:4] for event in others if event[4] == "fired")
+    resolved = sorted(event[:4] for event in others if event[4] == "resolved")
     assert fired == resolved
-    # What an outage of L2 explains, and nothing else.
-    assert {event[0] for event in found} <= {
-        "RouteCacheL2Down",
-        "RouteCacheL2ErrorRatioHigh",
-        "RouteCacheLookupBudgetBurn",
-        "RouteCacheLatencyBudgetBurn",
-    }
     assert pids_naming(tmp_path) == []
     assert list(tmp_path.iterdir()) == []

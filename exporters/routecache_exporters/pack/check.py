@@ -14,9 +14,10 @@ _REPLICA: Final = ("instance", "pod", "container", "endpoint")
 _OURS: Final = ("cache", "l2", "le", "tier", "reason", "cause", "severity", "alertname")
 _SAMPLES: Final = 4
 
-PAGES: Final = (
-    "LookupBudgetBurn", "LatencyBudgetBurn", "FreshnessBudgetBurn", "L2Down", "InvalidationStalled",
-)  # fmt: skip
+OBJECTIVES: Final = ("LookupBudgetBurn", "LatencyBudgetBurn", "FreshnessBudgetBurn")
+"""The alerts on an objective's budget: each is a page and a ticket."""
+
+PAGES: Final = (*OBJECTIVES, "L2Down", "InvalidationStalled")
 """The alerts that can page a person."""
 
 
@@ -33,8 +34,8 @@ def _problems(config: Config) -> Iterator[str]:
     yield from _limits(config)
     yield from mistakes(config.masks, PAGES, CAUSES)
     for name, value in (("jobs.routers", config.jobs.routers), ("jobs.redis", config.jobs.redis)):
-        if '"' in value or "\\" in value:
-            yield f"{name}: a job's name has no quotes and no backslashes"
+        if not value or '"' in value or "\\" in value:
+            yield f"{name}: give a job's name, without quotes and backslashes"
 
 
 def _labels(config: Config) -> Iterator[str]:

@@ -138,7 +138,8 @@ class Jump:
     ratio_factor: times the baseline's miss ratio.
     rate_factor: times the baseline's misses per second, so that a quiet night, which makes any
         ratio worse, says nothing.
-    settled: a cache whose newest process is younger says nothing: a roll-out empties L1.
+    settled: a cache whose newest process is younger says nothing: a roll-out empties L1, and the
+        window has to lie behind the time that filling it takes.
     """
 
     window: Duration = _30M
@@ -146,7 +147,7 @@ class Jump:
     offset: Duration = _1H
     ratio_factor: float = 2.0
     rate_factor: float = 1.5
-    settled: Duration = _30M
+    settled: Duration = _1H
 
 
 def _limit(wait: str, threshold: float | None = None, floor: float | None = None) -> Limit:
@@ -165,14 +166,14 @@ LIMITS: Final[Mapping[str, Limit]] = MappingProxyType({
     "MissRatioJumped": _limit("15m", 0.05, 1),
     "L1Thrashing": _limit("15m", 0.1, 1),
     "LoadErrors": _limit("10m", 0.05, 0.1),
-    "LoadLatencyHigh": _limit("15m", 1.0, 0.1),
-    "LoaderOverload": _limit("10m", 10),
+    "LoadLatencyHigh": _limit("10m", 1.0, 0.1),
+    "LoaderOverload": _limit("15m", 10),
     "Stampede": _limit("10m", 0.5, 1),
-    "ListenerDisconnected": _limit("5m"),
+    "ListenerDisconnected": _limit("10m"),
     "ListenerFlapping": _limit("10m", 3),
     "StaleServing": _limit("10m", 0.01, 1),
     "DecodeFailures": _limit("10m", 0.001, 1),
-    "RecoveryOverflow": _limit("2m"),
+    "RecoveryOverflow": _limit("5m"),
     "CacheCostsMoreThanItSaves": _limit("30m", 1.0, 1),
     "TargetDown": _limit("10m", 0.1),
     "ExporterUnmounted": _limit("10m"),

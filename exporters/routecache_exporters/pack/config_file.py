@@ -128,7 +128,7 @@ def _readers(hint: Any) -> Callable[[Scalar], Any]:
 
 
 def _text(scalar: Scalar) -> str:
-    if not scalar.text.isprintable() or not scalar.text:
+    if not scalar.text.isprintable():
         raise scalar.place.error("give text in one line")
     return scalar.text
 
@@ -145,3 +145,27 @@ def _duration(scalar: Scalar) -> Duration:
     except ValueError:
         raise scalar.place.error("give a duration such as 5m or 1h30m") from None
     return Duration(scalar.text)
+
+
+def dump(config: Config) -> str:
+    """The configuration as a file that `load` reads back.
+
+    Raises UsageError if PyYAML is not installed.
+    """
+    text: str = require("yaml", "cli").safe_dump(_plain(config), sort_keys=False, width=100)
+    return text
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {
+            _key(field): _plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if getattr(value, field.name) is not None
+        }
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    # 5 and not 5.0
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -88,8 +88,6 @@ MASKS: Final[Mapping[str, Mask]] = MappingProxyType({
     "LoadErrors": Mask(accompanies=("StaleServing", "LoadLatencyHigh", "MissRatioJumped")),
     "LoadLatencyHigh": Mask(explains=("LoaderOverload",), accompanies=("LoadErrors", "Stampede")),
     "LoaderOverload": Mask(accompanies=("LoadErrors", "Stampede")),
-    # Whoever is not seen cannot be judged.
-    "MetricsAbsent": Mask(explains=("TargetDown", "ExporterUnmounted")),
     "CardinalityOverflow": Mask(accompanies=("CollectorFailing",)),
     # A page's own ticket, for the windows that stay true after it.
     **{budget: Mask(explains=(budget,)) for budget in _BUDGETS},
