@@ -161,6 +161,12 @@ def test_runbook_queries_parse(tmp_path: Path) -> None:
     promtool("check", "rules", path)
 
 
+def test_every_group_has_a_unit_test_file_of_its_name() -> None:
+    """A second one, with a suffix, where a group wants another interval."""
+    groups = {path.stem.removeprefix("routecache-") for path in ALL_RULE_FILES}
+    assert groups <= {path.stem for path in RULE_TESTS}
+
+
 def test_every_alert_fires_in_a_unit_test() -> None:
     """Every alert, at each severity, is expected to fire somewhere, with all its annotations."""
     fired = {

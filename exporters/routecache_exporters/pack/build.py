@@ -4,7 +4,7 @@ python -m routecache_exporters.pack.build            write
 python -m routecache_exporters.pack.build --check    exit 1 with a diff if a file is stale
 
 Works in a source tree only: deploy/prometheus/{rules,optional}/, the end of
-deploy/alertmanager/alertmanager.yml, docs/alerts.md.
+both files in deploy/alertmanager/, docs/alerts.md.
 """
 
 import argparse
@@ -20,7 +20,10 @@ from routecache_exporters.pack.groups import groups
 from routecache_exporters.pack.rules import text
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-ALERTMANAGER: Final = "deploy/alertmanager/alertmanager.yml"
+ALERTMANAGER: Final = (
+    "deploy/alertmanager/alertmanager.yml",
+    "deploy/alertmanager/receivers.example.yml",
+)
 _FOLDERS: Final = ("deploy/prometheus/rules", "deploy/prometheus/optional")
 
 
@@ -30,9 +33,10 @@ def render(root: Path) -> dict[str, str]:
     made = {
         f"{_FOLDERS[group.optional]}/{group.file}": text(group, config) for group in groups(config)
     }
-    written_by_hand, mark, _ = (root / ALERTMANAGER).read_text("utf-8").partition(inhibition.MARK)
-    assert mark, f"{ALERTMANAGER} has lost the line where its generated part begins"
-    made[ALERTMANAGER] = written_by_hand + inhibition.text(config)
+    for name in ALERTMANAGER:
+        written_by_hand, mark, _ = (root / name).read_text("utf-8").partition(inhibition.MARK)
+        assert mark, f"{name} has lost the line where its generated part begins"
+        made[name] = written_by_hand + inhibition.text(config)
     made["docs/alerts.md"] = page.render(config)
     return made
 
