@@ -18,6 +18,8 @@ from routecache_exporters.ports import LOOPBACK, choose_port, port_number
 from routecache_exporters.signals import stop_on_signals
 from routecache_exporters.usage import UsageError, require
 
+DIR = ("--multiproc-dir", "{workers}")
+
 
 @pytest.fixture
 def taken() -> Iterator[int]:
@@ -63,8 +65,8 @@ def log(tmp_path: Path) -> Path:
         (["demo", "--web.listen-address", "9464"], "'9464' is no address to listen on"),
         (["demo", "--web.config.file", "x.yml"], "--web.config.file needs --router-only"),
         (["demo", "--web.listen-address", "unix:///x.sock"], "cannot scrape a Unix socket"),
-        (["exporter", "--web.listen-address", "127.0.0.1:{taken}"], "is taken; stop what listens"),
-        (["exporter", "--web.config.file", "/no/such.yml"], "cannot read /no/such.yml: No such"),
+        (["exporter", *DIR, "--web.listen-address", "127.0.0.1:{taken}"], "is taken; stop what"),
+        (["exporter", *DIR, "--web.config.file", "/no/such.yml"], "cannot read /no/such.yml: No"),
         (["replay", "{log}", "--metrics-port", "1", "--web.listen-address", ":1"], "not allowed"),
         (["demo", "--write-sample", "/no/such/directory/x.csv"], "cannot write"),
     ],
@@ -74,9 +76,11 @@ def test_a_mistake_is_one_clear_line_and_exit_code_2(
     says: str,
     log: Path,
     taken: int,
+    tmp_path_factory: pytest.TempPathFactory,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    filled = [argument.format(log=log, taken=taken) for argument in arguments]
+    workers = tmp_path_factory.mktemp("workers")
+    filled = [argument.format(log=log, taken=taken, workers=workers) for argument in arguments]
     assert cli.main(filled) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -109,7 +109,7 @@ def test_a_stopped_history_forgets_and_may_start_again() -> None:
     kept.stop()
     kept.stop()
     assert thread is not None
-    thread.join(INTERVAL)
+    thread.join(30)
     assert not thread.is_alive()
     assert not _has_points(kept)
     kept.start()

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 
 from routecache import multiprocess, publishing
-from routecache.cells import HistogramSnapshot
+from routecache.cells import Cells, HistogramSnapshot
 from routecache.exemplars import Exemplar
 from routecache.registry import ProcessSnapshot
 from routecache.stats import LOAD_BOUNDS, CacheStats
@@ -64,6 +65,10 @@ def test_gauges_that_cannot_be_read_are_told_once_and_raise_nothing(
 
 def test_another_worker_s_exemplars_are_in_the_answer(tmp_path: Path) -> None:
     worker = Worker(tmp_path)
+    (named, *_) = whole().caches
+    cells = Cells(partial(worker.storage.new_cell, ("cache", named.name)))
+    with cells.recording() as cell:  # what has an exemplar was counted
+        cell.observe(LOAD_BOUNDS, 0.5, "load")
     worker.storage.publish(lambda: publishing.encode(whole()))
     exemplars = [
         sample.exemplar
