@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, enable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from routecache.errors import ConfigurationError
@@ -52,6 +52,8 @@ def test_importing_the_exporters_registers_nothing() -> None:
 
 def test_no_created_series_are_exported() -> None:
     """Neither format has `_created` series, although prometheus_client adds them by default."""
+    # The exporter command of an earlier test turns them off for its whole process.
+    enable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     registry.register(RoutecacheCollector(source(router(), [endpoint()])))
     Counter("app_requests", "Of the program itself.", registry=registry)
