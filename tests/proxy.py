@@ -117,8 +117,10 @@ class Proxy:
 
     def _drip(self, client: socket.socket, data: bytes) -> None:
         for i in range(len(data)):
-            client.sendall(data[i : i + 1] if self._mode == "drip" else data[i:])
-            if self._mode != "drip" or self._closed.wait(self.drip_every):
+            # Asked once: a mode that changes while this byte goes out must not cost the others.
+            dripping = self._mode == "drip"
+            client.sendall(data[i : i + 1] if dripping else data[i:])
+            if not dripping or self._closed.wait(self.drip_every):
                 return
 
     def _end(self) -> None:
