@@ -1,10 +1,23 @@
 """What several tests need, apart from fixtures."""
 
+import asyncio
+import functools
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def in_loop(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """A coroutine function as a plain one, which runs it in an event loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **options: P.kwargs) -> T:
+        return asyncio.run(test(*args, **options))
+
+    return run
 
 
 def eventually(predicate: Callable[[], T], seconds: float = 10.0, every: float = 0.02) -> T:

@@ -14,13 +14,16 @@ from routecache.explanation import Explanation
 from routecache.manager import BaseCacheManager
 from routecache.policy import Policy
 from routecache.registry import caches, snapshot
+from routecache.routing.async_cache import AsyncRoutingCache
 from routecache.routing.cache import RoutingCache, get_routing_cache, reset_routing_cache
+from routecache.routing.request_context import RequestContext
 from routecache.routing.settings import RoutingSettings
 from routecache.typing import MISS
 
 __all__ = [
     "MISS",
     "AsyncCacheManager",
+    "AsyncRoutingCache",
     "BaseCacheManager",
     "CacheClosedError",
     "CacheError",
@@ -29,6 +32,7 @@ __all__ = [
     "KeyTypeError",
     "LoadTimeoutError",
     "Policy",
+    "RequestContext",
     "RoutingCache",
     "RoutingSettings",
     "SerializationError",

@@ -1,7 +1,7 @@
 """`AsyncCacheManager`: the two-tier cache for asyncio."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from routecache.policy import Policy
 from routecache.remote.sync import RedisClient
 from routecache.stats import L1_HIT_BOUNDS, CacheSnapshot
 from routecache.tiered._async import AsyncTiers
-from routecache.typing import MISS, Remote, Serializer, Timer
+from routecache.typing import MISS, Remote, Removal, Serializer, Timer
 
 
 class AsyncCacheManager:
@@ -164,6 +164,12 @@ class AsyncCacheManager:
     async def invalidate_tags(self, *tags: str) -> None:
         """See `BaseCacheManager.invalidate_tags`."""
         await self._open().invalidate_tags(tags)
+
+    async def invalidate_together(
+        self, tags: Sequence[str], others: Sequence["AsyncCacheManager"], reason: Removal
+    ) -> None:
+        """See `BaseCacheManager.invalidate_together`."""
+        await self._open().invalidate_tags(tags, reason, [other.tiers for other in others])
 
     async def clear(self) -> bool:
         """See `BaseCacheManager.clear`."""

@@ -1,5 +1,6 @@
 """RoutingCache on a real Redis: on, off, over restarts of the process and of Redis, under load."""
 
+import asyncio
 import json
 import random
 import subprocess
@@ -10,7 +11,8 @@ from functools import partial
 
 import pytest
 
-from routecache import MISS, RoutingCache, RoutingSettings
+from routecache import MISS, AsyncRoutingCache, RequestContext, RoutingCache, RoutingSettings
+from tests.helpers import eventually
 from tests.servers import RedisServer
 
 STORE = """
@@ -69,6 +71,38 @@ def test_with_redis_off_everything_works_in_memory_and_nothing_survives() -> Non
         assert cache.get_stats()["model"]["redis_available"] is False
     with RoutingCache(settings) as cache:
         assert cache.get_model_selection({"n": 1}, MISS) is MISS
+
+
+def test_tasks_and_threads_of_two_caches_hear_of_each_other(shared_redis: RedisServer) -> None:
+    settings = RoutingSettings(redis_url=shared_redis.url)
+    request = RequestContext({"n": 1})
+
+    async def main(threads: RoutingCache) -> None:
+        async with AsyncRoutingCache(settings) as tasks:
+            hears = [manager.core for manager in (*tasks.sync._caches(), *threads._caches())]
+            assert eventually(lambda: all(core.hears is not False for core in hears))
+            await tasks.set_provider_status("azure", "up")
+            await tasks.set_model_selection(request, "m", providers=["azure"])
+            await tasks.set_fallback_chain(request, ["n"], providers=["openai"])
+            assert threads.get_provider_status("azure") == "up"
+            assert threads.get_model_selection(request) == "m"
+            await tasks.report_provider_health("azure", False)
+            assert eventually(lambda: threads.get_model_selection(request) is None)
+            assert eventually(lambda: threads.get_provider_status("azure") is None)
+            assert threads.get_fallback_chain(request) == ["n"]
+
+            threads.set_provider_status("azure", "up")
+            assert await tasks.get_provider_status("azure", loader=lambda: "loaded") == "up"
+            threads.invalidate_fallback_chain(request)
+            gone = partial(eventually, lambda: tasks.sync.get_fallback_chain(request) is None)
+            assert await asyncio.to_thread(gone)
+            assert await tasks.get_fallback_chain(request) is None
+            await tasks.clear_all()
+            assert threads.get_provider_status("azure") is None
+
+    with RoutingCache(settings) as threads:
+        threads.clear_all()
+        asyncio.run(main(threads))
 
 
 def test_an_invalidation_reaches_every_layer(shared_redis: RedisServer) -> None:

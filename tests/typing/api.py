@@ -4,9 +4,12 @@ from typing import Any, assert_type
 
 from routecache import (
     MISS,
+    AsyncCacheManager,
+    AsyncRoutingCache,
     BaseCacheManager,
     Explanation,
     Policy,
+    RequestContext,
     RoutingCache,
     RoutingSettings,
     caches,
@@ -67,6 +70,39 @@ with RoutingCache(RoutingSettings.from_env({})) as routing:
     routing.add_invalidation_hook(print)
     assert_type(routing.warm(providers={"p": "up"}), int)
     routing.clear_all()
+
+request = RequestContext({"a": 1})
+assert_type(request.key, str)
+assert_type(request.content, Any)
+assert_type({request}, set[RequestContext])
+
+
+async def awaited() -> None:
+    """The same names, awaited."""
+    async with AsyncCacheManager(enable_redis=False) as manager:
+        assert_type(manager, AsyncCacheManager)
+        await manager.invalidate_together(("t",), (manager,), "invalidated")
+    async with AsyncRoutingCache(RoutingSettings.from_env({})) as routing:
+        assert_type(routing, AsyncRoutingCache)
+        await routing.get_provider_status("p", None, loader=awaited)
+        await routing.get_model_selection(request, loader=lambda: "m", providers=("p",))
+        await routing.get_fallback_chain(request, loader=awaited, providers=lambda chain: chain)
+        await routing.set_provider_status("p", "up", 5)
+        await routing.set_model_selection({"a": 1}, "m", providers=["p"])
+        await routing.set_fallback_chain(request, ["m"], ttl=5, providers=["p"])
+        await routing.get_normalized_tool("t", "default", loader=lambda: "n")
+        await routing.set_normalized_tool("t", "n")
+        await routing.invalidate_provider("p")
+        assert_type(await routing.invalidate_model_selection(request), bool)
+        assert_type(await routing.invalidate_fallback_chain({"a": 1}), bool)
+        await routing.report_provider_health("p", False, source="router", reason="503")
+        assert_type(routing.provider_health(), dict[str, bool])
+        routing.add_invalidation_hook(print)
+        assert_type(await routing.warm(providers={"p": "up"}), int)
+        assert_type(routing.get_stats(), dict[str, Any])
+        await routing.clear_all()
+    assert_type(AsyncRoutingCache.from_sync(get_routing_cache()), AsyncRoutingCache)
+
 
 assert_type(get_routing_cache(), RoutingCache)
 reset_routing_cache()

@@ -15,6 +15,8 @@ NAMES = {
     "AsyncWaits": "SyncWaits",
     "AsyncRemote": "Remote",
     "AsyncioRemote": "SyncRemote",
+    "AsyncCacheManager": "BaseCacheManager",
+    "AsyncRoutingCache": "RoutingCache",
     "AsyncTransport": "Transport",
     "AsyncClusterTransport": "ClusterTransport",
     "AsyncServerTransport": "ServerTransport",
@@ -106,3 +108,32 @@ def test_the_hit_path_of_the_asyncio_manager_is_that_of_the_sync_one(name: str) 
     sync = methods(ROOT / "manager.py", "BaseCacheManager")[name]
     awaited = methods(ROOT / "async_manager.py", "AsyncCacheManager")[name]
     assert awaited.replace("self._open()", "self.tiers") == sync
+
+
+def test_the_routing_caches_do_the_same_in_the_same_order() -> None:
+    sync = methods(ROOT / "routing/cache.py", "RoutingCache")
+    awaited = methods(ROOT / "routing/async_cache.py", "AsyncRoutingCache")
+    # How they are made and ended, and what each owns.
+    apart = {"__init__", "_unconnected", "_manager", "from_sync", "_share", "close",
+             "__enter__", "__exit__", "__aenter__", "__aexit__"}  # fmt: skip
+    common = set(sync) - apart
+    assert common == set(awaited) - apart
+    assert len(common) > 15
+    for name in common:
+        assert awaited[name] == sync[name]
+
+
+def _arguments(method: str) -> str:
+    (function,) = ast.parse(method).body
+    assert isinstance(function, ast.FunctionDef)
+    return ast.unparse(function.args)
+
+
+def test_the_managers_have_the_same_methods_with_the_same_arguments() -> None:
+    sync = methods(ROOT / "manager.py", "BaseCacheManager")
+    awaited = methods(ROOT / "async_manager.py", "AsyncCacheManager")
+    public = {name for name in sync if not name.startswith("_")}
+    assert public == {name for name in awaited if not name.startswith("_")} - {"from_sync"}
+    assert "invalidate_together" in public
+    for name in public:
+        assert _arguments(awaited[name]) == _arguments(sync[name])

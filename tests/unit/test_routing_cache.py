@@ -1,8 +1,13 @@
-"""RoutingCache in memory: the names, sizes and life times of the design, and invalidations."""
+"""RoutingCache and AsyncRoutingCache in memory: names, sizes and life times, invalidations.
 
+Each test drives the sync class, the asyncio one, and one that is a face of a sync one.
+"""
+
+import asyncio
 import dataclasses
 import inspect
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -11,6 +16,8 @@ import pytest
 import routecache
 from routecache import (
     MISS,
+    AsyncRoutingCache,
+    RequestContext,
     RoutingCache,
     RoutingSettings,
     get_routing_cache,
@@ -18,16 +25,41 @@ from routecache import (
     snapshot,
 )
 from routecache.routing.health import Invalidation
+from tests.contract.blocking import Blocking
 
 CONTEXT = {"task": "chat", "tokens": 512, "tools": ["search", "code"]}
 SAME_CONTEXT = {"tools": ("search", "code"), "tokens": 512, "task": "chat"}
 MEMORY_ONLY = RoutingSettings(enable_redis=False)
 
 
-@pytest.fixture
-def cache() -> Iterator[RoutingCache]:
-    with RoutingCache(MEMORY_ONLY) as cache:
-        yield cache
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+@pytest.fixture(params=["sync", "async", "face"])
+def cache(request: pytest.FixtureRequest, loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+    """A RoutingCache, or an AsyncRoutingCache that is called from this thread."""
+    made: list[Any] = []
+    if request.param != "async":
+        made.append(RoutingCache(MEMORY_ONLY))
+    if request.param != "sync":
+        made.append(AsyncRoutingCache.from_sync(*made) if made else AsyncRoutingCache(MEMORY_ONLY))
+    yield Blocking(made[-1], loop)
+    for each in reversed(made):
+        Blocking(each, loop).close()
+
+
+@pytest.fixture(params=[False, True], ids=["context", "request"])
+def wrap(request: pytest.FixtureRequest) -> Callable[[object], object]:
+    """Makes a context what it is given to the cache as: itself, or a RequestContext."""
+    return RequestContext if request.param else lambda context: context
 
 
 @pytest.fixture
@@ -38,7 +70,7 @@ def no_singleton() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", ["provider_status", "model_selection", "fallback_chain"])
-def test_a_getter_gives_what_its_setter_stored(cache: RoutingCache, name: str) -> None:
+def test_a_getter_gives_what_its_setter_stored(cache: Any, name: str) -> None:
     asked: Any = "openai" if name == "provider_status" else CONTEXT
     getter, setter = getattr(cache, f"get_{name}"), getattr(cache, f"set_{name}")
     assert getter(asked) is None
@@ -47,14 +79,19 @@ def test_a_getter_gives_what_its_setter_stored(cache: RoutingCache, name: str) -
     assert getter(asked) == ["x"]
 
 
-def test_contexts_that_mean_the_same_share_an_entry(cache: RoutingCache) -> None:
-    cache.set_model_selection(CONTEXT, "gpt-x")
+def test_contexts_that_mean_the_same_share_an_entry(
+    cache: Any, wrap: Callable[[object], object]
+) -> None:
+    cache.set_model_selection(wrap(CONTEXT), "gpt-x")
+    cache.set_fallback_chain(CONTEXT | {"tokens": 513}, ["gpt-y"])
     assert cache.get_model_selection(SAME_CONTEXT) == "gpt-x"
-    assert cache.get_model_selection(CONTEXT | {"tokens": 513}) is None
-    assert cache.get_fallback_chain(CONTEXT) is None, "the caches are apart"
+    assert cache.get_model_selection(wrap(SAME_CONTEXT), loader=lambda: "loaded") == "gpt-x"
+    assert cache.get_model_selection(wrap(CONTEXT | {"tokens": 513})) is None
+    assert cache.get_fallback_chain(wrap(CONTEXT)) is None, "the caches are apart"
+    assert cache.get_fallback_chain(wrap(CONTEXT | {"tokens": 513})) == ["gpt-y"]
 
 
-def test_a_getter_with_a_loader_computes_once_and_stores(cache: RoutingCache) -> None:
+def test_a_getter_with_a_loader_computes_once_and_stores(cache: Any) -> None:
     calls: list[int] = []
 
     def load() -> str:
@@ -67,13 +104,13 @@ def test_a_getter_with_a_loader_computes_once_and_stores(cache: RoutingCache) ->
     assert len(calls) == 1
 
 
-def test_a_loader_that_finds_none_gives_the_default(cache: RoutingCache) -> None:
+def test_a_loader_that_finds_none_gives_the_default(cache: Any) -> None:
     assert cache.get_provider_status("nobody", "unknown", loader=lambda: MISS) == "unknown"
     assert cache.get_provider_status("nobody") is None
 
 
-def test_the_sizes_life_times_and_names_are_those_of_the_design(cache: RoutingCache) -> None:
-    managers = {m.name: m for m in cache._caches()}
+def test_the_sizes_life_times_and_names_are_those_of_the_design(cache: Any) -> None:
+    managers = {m.name: getattr(m, "sync", m) for m in cache._caches()}
     sizes = {name: m.get_stats()["l1_maxsize"] for name, m in managers.items()}
     assert sizes == {"provider": 50, "model": 100, "fallback": 50, "tool": 200}
     cache.set_provider_status("p", 1)
@@ -89,7 +126,7 @@ def test_the_sizes_life_times_and_names_are_those_of_the_design(cache: RoutingCa
     assert managers["tool"].ttl("t") == float("inf")
 
 
-def test_the_tool_cache_evicts_the_least_recently_used_of_200(cache: RoutingCache) -> None:
+def test_the_tool_cache_evicts_the_least_recently_used_of_200(cache: Any) -> None:
     for i in range(200):
         cache.set_normalized_tool(f"tool{i}", f"name{i}")
     assert cache.get_normalized_tool("tool0") == "name0", "used again, so not the next to go"
@@ -100,21 +137,23 @@ def test_the_tool_cache_evicts_the_least_recently_used_of_200(cache: RoutingCach
     assert (stats["l1_size"], stats["evictions"]) == (200, 1)
 
 
-def test_invalidations_forget_what_they_name_and_nothing_else(cache: RoutingCache) -> None:
+def test_invalidations_forget_what_they_name_and_nothing_else(
+    cache: Any, wrap: Callable[[object], object]
+) -> None:
     other = CONTEXT | {"tokens": 1}
     for context in (CONTEXT, other):
         cache.set_model_selection(context, "m")
         cache.set_fallback_chain(context, ["m"])
-    assert cache.invalidate_model_selection(SAME_CONTEXT) is True
-    assert cache.invalidate_model_selection(SAME_CONTEXT) is False
-    assert cache.invalidate_fallback_chain(CONTEXT) is True
+    assert cache.invalidate_model_selection(wrap(SAME_CONTEXT)) is True
+    assert cache.invalidate_model_selection(wrap(SAME_CONTEXT)) is False
+    assert cache.invalidate_fallback_chain(wrap(CONTEXT)) is True
     assert cache.get_model_selection(CONTEXT) is None
     assert cache.get_fallback_chain(CONTEXT) is None
     assert cache.get_model_selection(other) == "m"
     assert cache.get_fallback_chain(other) == ["m"]
 
 
-def fill_by_provider(cache: RoutingCache) -> None:
+def fill_by_provider(cache: Any) -> None:
     for provider in ("openai", "azure"):
         cache.set_provider_status(provider, "up")
         cache.set_model_selection({"for": provider}, f"{provider}/m", providers=[provider])
@@ -123,7 +162,7 @@ def fill_by_provider(cache: RoutingCache) -> None:
         )
 
 
-def held(cache: RoutingCache, provider: str) -> list[bool]:
+def held(cache: Any, provider: str) -> list[bool]:
     return [
         cache.get_provider_status(provider) is not None,
         cache.get_model_selection({"for": provider}) is not None,
@@ -131,14 +170,14 @@ def held(cache: RoutingCache, provider: str) -> list[bool]:
     ]
 
 
-def test_invalidating_a_provider_takes_all_that_names_it(cache: RoutingCache) -> None:
+def test_invalidating_a_provider_takes_all_that_names_it(cache: Any) -> None:
     fill_by_provider(cache)
     cache.invalidate_provider("openai")
     assert held(cache, "openai") == [False] * 3
     assert held(cache, "azure") == [True] * 3
 
 
-def test_a_provider_that_turns_unhealthy_takes_all_that_names_it_once(cache: RoutingCache) -> None:
+def test_a_provider_that_turns_unhealthy_takes_all_that_names_it_once(cache: Any) -> None:
     told: list[Invalidation] = []
     cache.add_invalidation_hook(told.append)
     fill_by_provider(cache)
@@ -154,7 +193,7 @@ def test_a_provider_that_turns_unhealthy_takes_all_that_names_it_once(cache: Rou
 
 
 def test_a_hook_that_raises_breaks_neither_the_call_nor_other_hooks(
-    cache: RoutingCache, caplog: pytest.LogCaptureFixture
+    cache: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[Invalidation] = []
 
@@ -169,11 +208,11 @@ def test_a_hook_that_raises_breaks_neither_the_call_nor_other_hooks(
     assert "secret-key-123" not in caplog.text
 
 
-def test_warm_stores_before_the_first_request(cache: RoutingCache) -> None:
+def test_warm_stores_before_the_first_request(cache: Any) -> None:
     stored = cache.warm(
         providers={"openai": "up"},
         models=[(CONTEXT, "m")],
-        fallbacks=[(CONTEXT, ["m", "n"])],
+        fallbacks=[(RequestContext(CONTEXT), ["m", "n"])],
         tools={"Web": "search"},
     )
     assert stored == 4
@@ -185,7 +224,7 @@ def test_warm_stores_before_the_first_request(cache: RoutingCache) -> None:
     assert cache.get_provider_status("openai") is None
 
 
-def test_clear_all_empties_every_cache(cache: RoutingCache) -> None:
+def test_clear_all_empties_every_cache(cache: Any) -> None:
     cache.warm(providers={"p": 1}, models=[(1, 1)], fallbacks=[(1, 1)], tools={"t": "n"})
     cache.clear_all()
     stats = cache.get_stats()
@@ -231,7 +270,7 @@ def test_every_public_name_has_a_docstring() -> None:
                     assert member.__doc__, f"{name}.{attribute}"
 
 
-def test_what_a_health_report_takes_is_counted_as_that(cache: RoutingCache) -> None:
+def test_what_a_health_report_takes_is_counted_as_that(cache: Any) -> None:
     def counted() -> int:
         model = next(c for c in snapshot().caches if c.name == "model")
         return model.removals.get(("l1", "health"), 0)
@@ -242,6 +281,6 @@ def test_what_a_health_report_takes_is_counted_as_that(cache: RoutingCache) -> N
     assert counted() == before + 1
 
 
-def test_one_name_in_place_of_several_is_refused(cache: RoutingCache) -> None:
+def test_one_name_in_place_of_several_is_refused(cache: Any) -> None:
     with pytest.raises(TypeError, match="an iterable of names"):
         cache.set_model_selection({"q": 1}, "gpt", providers="openai")
