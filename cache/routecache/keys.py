@@ -68,6 +68,7 @@ def digest(context: object, *, algorithm: DigestAlgorithm = "blake2b") -> str:
 # How keys are spelt in Redis (P is the prefix, braces are literal and hold a cluster's hash tag)
 #
 #   P:v1:{key}      value      P:lease:{key}   lease, on the value's cluster slot
+#   P:v1:{}         for an instant, when all of P has changed
 #   P:tag:<tag>     tag        P:hb:<process>  heartbeat
 #
 # A prefix can hold no brace, so `P:v1:{` begins the values of P and of no other prefix. Keys are
@@ -151,6 +152,12 @@ def heartbeat_key(prefix: str, process: str) -> str:
 def value_prefix(prefix: str, version: int = WIRE_VERSION) -> str:
     """How all value keys of `prefix` begin and no others, `P:v1:{`: what a listener tracks."""
     return prefix + ":v" + str(version) + ":{"
+
+
+def all_changed(value_prefix: str) -> str:
+    """The key that is written for an instant, `P:v1:{}`, to have those who track `value_prefix`
+    drop all of it. No key of a caller is spelt so."""
+    return value_prefix + "}"
 
 
 def key_of(prefix: str, wire_key: str, version: int = WIRE_VERSION) -> str | None:

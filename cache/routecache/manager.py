@@ -39,8 +39,8 @@ class BaseCacheManager:
         redis_url: `redis://`, `rediss://` or `unix://`; None reads REDIS_URL now, else
             localhost. Managers of one URL share one connection pool.
         redis_client: a `redis.Redis` whose address, credentials and TLS options to use instead
-            of a URL. Its own connections are not used (their time-outs cannot bound a call) and
-            it is never closed. Or a Remote, such as `routecache.testing.FakeRemote`.
+            of `redis_url`. Its own connections are not used, as their time-outs cannot bound a
+            call, and it is never closed. Or a Remote, such as `routecache.testing.FakeRemote`.
         l1_max_bytes: bytes that L1 holds at most, by the encoded size of its values (estimated
             without Redis); None for no such bound.
         l1_policy: "sieve", whose hits take no lock, or cachetools' "lru" or "lfu".
@@ -405,6 +405,8 @@ def _serializer(given: Serializer | None, policy: Policy) -> Serializer:
 def _remote(
     url: str | None, client: RedisClient | Remote | None, connect: bool, cache: str
 ) -> Remote:
+    if client is not None and url is not None:
+        raise ConfigurationError("redis_url and redis_client: give one of them")
     if client is not None and isinstance(client, Remote):
         return client
     if client is None and url is None:

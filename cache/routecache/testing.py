@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from routecache.errors import CircuitOpenError, RemoteError
+from routecache.keys import all_changed
 from routecache.typing import Leased, LeaseWanted, Seen, Sink, WireItem
 
 T = TypeVar("T")
@@ -207,7 +208,8 @@ class FakeRemote:
             doomed = [k for k in self._data if any(fnmatch.fnmatchcase(k, p) for p in patterns)]
             for key in doomed:
                 del self._data[key]
-        self._tell(doomed)
+            tracked = {p for prefixes, _ in self._sinks for p in prefixes if p + "*}" in patterns}
+        self._tell([*doomed, *map(all_changed, tracked)])
         return len(doomed)
 
     def watch(self, prefixes: Sequence[str], sink: Sink) -> bool:

@@ -69,6 +69,14 @@ def test_a_delete_that_l2_knows_nothing_of_reaches_other_processes(world: World)
     assert eventually(lambda: gone(b, "k"), 10)
 
 
+def test_a_clear_reaches_what_only_other_processes_hold(world: World) -> None:
+    a, b = world.pair()
+    b.core.local.put(Entry("k", 1, world.timer() + 100), world.timer())
+    assert b.get("k") == 1
+    assert a.clear() is True
+    assert eventually(lambda: gone(b, "k"), 10)
+
+
 @on(*REAL)
 def test_a_process_of_another_host_hears_and_is_heard(world: World) -> None:
     assert world.servers is not None

@@ -89,6 +89,25 @@ def test_a_tagged_none_is_remembered_no_longer_than_the_keys_of_its_tags() -> No
     assert tagged <= TAG_TTL < untagged
 
 
+def test_a_tagged_value_whose_load_took_long_lives_no_longer_than_the_keys_of_its_tags() -> None:
+    """Its tag may have been invalidated when the load had just begun."""
+    timer = ManualTimer()
+    cache = BaseCacheManager(redis_client=FakeRemote(timer), timer=timer, cache_prefix="long")
+
+    def load() -> int:
+        timer.advance(9)
+        return 1
+
+    assert cache.get_or_load("k", load, TAG_TTL, tags=("t",)) == 1
+    cache.core.drop_all()
+    assert cache.ttl("k") == pytest.approx(TAG_TTL - 9)
+
+
+def test_a_url_beside_a_client_is_refused_rather_than_ignored() -> None:
+    with pytest.raises(ConfigurationError, match="redis_url and redis_client: give one of them"):
+        BaseCacheManager(redis_url="redis://localhost", redis_client=FakeRemote(ManualTimer()))
+
+
 def test_a_closed_manager_answers_nothing_even_if_a_late_call_or_listener_fills_its_l1() -> None:
     timer = ManualTimer()
     fake = FakeRemote(timer, listening=True)

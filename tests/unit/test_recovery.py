@@ -1,6 +1,12 @@
 """What L2 owes is forgotten by the command that was sent for it, and by none that was older."""
 
-from routecache import BaseCacheManager, keys
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from routecache import MISS, AsyncCacheManager, BaseCacheManager, keys
+from routecache.testing import FakeRemote, ManualTimer
 from routecache.tiered.recovery import Recovery
 
 
@@ -40,3 +46,33 @@ def test_a_clear_ends_the_leases_before_it_takes_the_values() -> None:
     with_prefix = [keys.lease_pattern("p"), keys.value_pattern("p"), keys.tag_pattern("p")]
     with BaseCacheManager(enable_redis=False, cache_prefix="p") as cache:
         assert cache.core.patterns() == with_prefix
+
+
+def look_up(fake: FakeRemote, timer: ManualTimer) -> BaseCacheManager:
+    cache = BaseCacheManager(redis_client=fake, timer=timer, cache_prefix="p")
+    cache.core.recovery.add([f"k{i}" for i in range(Recovery.LIMIT + 1)])
+    assert cache.get("k", MISS) is MISS
+    return cache
+
+
+def look_up_async(fake: FakeRemote, timer: ManualTimer) -> AsyncCacheManager:
+    async def main() -> AsyncCacheManager:
+        cache = AsyncCacheManager(redis_client=fake, timer=timer, cache_prefix="p")
+        cache.core.recovery.add([f"k{i}" for i in range(Recovery.LIMIT + 1)])
+        assert await cache.get("k", MISS) is MISS
+        return cache
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("look_up", [look_up, look_up_async])
+def test_debts_that_a_child_inherits_are_paid_though_it_only_looks_up(
+    look_up: Callable[[FakeRemote, ManualTimer], BaseCacheManager | AsyncCacheManager],
+) -> None:
+    """A fork takes over what is owed, and not the thread that pays."""
+    timer = ManualTimer()
+    fake = FakeRemote(timer)
+    cache = look_up(fake, timer)
+    assert cache.core.recovery.overflowed
+    fake.run_background()
+    assert not cache.core.recovery

@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Protocol
 
+from routecache.keys import all_changed
 from routecache.remote.interest import cache_prefix
 from routecache.remote.listener import Listener, message_for
 from routecache.remote.transport import Command
@@ -52,6 +53,7 @@ class Announcer:
         self.apart = apart
         self._listener = listener
         self._channel = cache_prefix(prefix) + b":inv"
+        self._all_changed = all_changed(prefix.decode()).encode()
 
     def ensure(self) -> None:
         """Have somebody listen, in a forked child too."""
@@ -64,8 +66,15 @@ class Announcer:
         return [("PUBLISH", self._channel, message_for(changed))]
 
     def all_changed(self) -> list[Command]:
-        """What tells that any key of the cache may have changed."""
-        return [("PUBLISH", self._channel, message_for(None))] if self._listener.publishes else []
+        """What tells that any key of the cache may have changed.
+
+        A sweep deletes what L2 holds, and a server tells of no other key; a copy that L2 lacks may
+        still be in the L1 of a process that loaded it while it could not reach L2.
+        """
+        tracked: Command = ("SET", self._all_changed, b"", "PX", 1)
+        if not self._listener.publishes:
+            return [tracked]
+        return [tracked, ("PUBLISH", self._channel, message_for(None))]
 
 
 class Announcing(RemoteState, Protocol):

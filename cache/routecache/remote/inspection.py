@@ -132,6 +132,9 @@ class Inspection:
                     replies = target.execute("clear", self._deadline(), [*unlinks, *told])
                     removed = [int(_told(reply)) for reply in replies[: len(unlinks)]]
                     yield SCAN_COUNT, sum(removed)
+        tell = announcer.all_changed()
+        for reply in self._remote.transport.execute("clear", self._deadline(), tell):
+            _told(reply)
 
     def delete(self, prefix: str, key: str) -> bool:
         """Delete one key as a cache would; whether there was a value."""

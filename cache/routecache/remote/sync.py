@@ -134,8 +134,8 @@ class SyncRemote:
     def clear(self, patterns: Sequence[str]) -> int | RemoteError:
         """Delete all keys that match `patterns`, by SCAN and UNLINK on each primary.
 
-        Not bound by a look-up's deadline; each step is bounded by a second. Where the server does
-        not tell others of what it deletes, one message tells them to drop all that they have.
+        Not bound by a look-up's deadline; each step is bounded by a second. One message more
+        tells others to drop all that they have, also what L2 lacks.
         """
         deleted = self._sweep_all(patterns)
         tell = [] if self.announcer is None else self.announcer.all_changed()

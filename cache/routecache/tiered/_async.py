@@ -101,6 +101,7 @@ class AsyncTiers:
             return 0.0
         deadline = remote.deadline(left)
         if core.recovery:
+            self.owe()  # a forked child inherits debts, and nobody who pays them
             await self._recover([read.key for read in reads], deadline)
         wanted = core.to_fetch(reads)
         if not wanted:

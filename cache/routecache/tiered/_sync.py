@@ -100,6 +100,7 @@ class SyncTiers:
             return 0.0
         deadline = remote.deadline(left)
         if core.recovery:
+            self.owe()  # a forked child inherits debts, and nobody who pays them
             self._recover([read.key for read in reads], deadline)
         wanted = core.to_fetch(reads)
         if not wanted:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from routecache import envelope
 from routecache.envelope import Envelope
 from routecache.errors import RemoteError, SerializationError, ValueTooLargeError
-from routecache.keys import key_of, tag_key, value_prefix
+from routecache.keys import all_changed, key_of, tag_key, value_prefix
 from routecache.sizes import estimate
 from routecache.tiered.fences import Fence
 from routecache.tiered.operations import Read, Write
@@ -73,15 +73,16 @@ class Writing(CoreState):
         self, key: str, value: object, payload: bytes, ttl: float | None, tags: tuple[str, ...],
         fence: Fence, started: float,
     ) -> Write:  # fmt: skip
-        if value is MISS:
-            ttl = self.policy.negative_ttl
-            if ttl is not None and tags and self.has_l2:  # no longer than the keys of its tags
-                ttl = min(ttl, TAG_TTL - self.policy.retention)
-        l1_ttl, l2_ttl = self.ttls(ttl)
+        l1_ttl, l2_ttl = self.ttls(self.policy.negative_ttl if value is MISS else ttl)
         self.books.set(len(payload))
         value_key, lease_key = self.wire_keys((key,))[0]
         # L1's time runs from before the write to L2, so that L1 never outlives L2.
-        expires_at = self.timer() + l1_ttl
+        now = self.timer()
+        if tags and self.has_l2:
+            # No longer than the keys of its tags, which may have been written since it began.
+            longest = max(TAG_TTL - self.policy.retention - (now - started), 0.001)
+            l1_ttl, l2_ttl = min(l1_ttl, longest), min(l2_ttl, longest)
+        expires_at = now + l1_ttl
         return Write(
             key, value_key, lease_key, value, payload, tags, expires_at, l2_ttl, fence, started
         )
@@ -317,6 +318,9 @@ class Writing(CoreState):
                 self.books.heard(1)
                 self.books.removed("l1", "invalidated", was_there)
                 self.tell(key)
+            elif text == all_changed(value_prefix(self.prefix)):
+                self.books.heard(1)
+                self.everything()
             elif text.startswith(tag_prefix):
                 tags.append(text[len(tag_prefix) :])
         if tags:
@@ -338,5 +342,5 @@ class Writing(CoreState):
         self.show(open_=True)
 
     def everything(self) -> None:
-        """The server forgot all of its keys."""
+        """All keys may have changed: another process cleared the cache, or the server forgot."""
         self.drop_all("invalidated")
