@@ -27,16 +27,16 @@ class RequestContext:
     Immutable; safe for threads and tasks.
     """
 
-    __slots__ = ("_key", "content")
-
-    content: Any
-    _key: str | None
+    __slots__ = ("_content", "_key")
 
     def __init__(self, content: object) -> None:
-        if type(content) is RequestContext:
-            content = content.content
-        object.__setattr__(self, "content", content)
-        object.__setattr__(self, "_key", None)
+        self._content = content.content if type(content) is RequestContext else content
+        self._key: str | None = None
+
+    @property
+    def content(self) -> Any:
+        """What it was made of."""
+        return self._content
 
     @property
     def key(self) -> str:
@@ -47,15 +47,8 @@ class RequestContext:
         key = self._key
         if key is None:
             # Threads that meet here compute the same.
-            key = digest(self.content)
-            object.__setattr__(self, "_key", key)
+            self._key = key = digest(self._content)
         return key
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError("a RequestContext cannot be changed: make a new one")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError("a RequestContext cannot be changed: make a new one")
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not RequestContext:
@@ -66,10 +59,10 @@ class RequestContext:
         return hash(self.key)
 
     def __reduce__(self) -> tuple[type["RequestContext"], tuple[Any]]:
-        return RequestContext, (self.content,)
+        return RequestContext, (self._content,)
 
     def __repr__(self) -> str:
-        return f"<RequestContext of a {type(self.content).__qualname__}>"
+        return f"<RequestContext of a {type(self._content).__qualname__}>"
 
 
 def key_of(context: object) -> str:
