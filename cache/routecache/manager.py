@@ -79,7 +79,7 @@ class BaseCacheManager:
         policy: Policy = Policy(),  # noqa: B008  # frozen, and part of the documented signature
         timer: Timer = time.monotonic,
     ) -> None:
-        _check_maxsize(l1_maxsize)
+        check_maxsize(l1_maxsize, "l1_maxsize")
         _check_max_bytes(l1_max_bytes)
         _check_kinds(enable_redis=enable_redis, policy=policy, redis_url=redis_url)
         keys.check_prefix(cache_prefix)
@@ -374,9 +374,10 @@ def _check_name(name: object) -> str:
     return name
 
 
-def _check_maxsize(maxsize: object) -> None:
+def check_maxsize(maxsize: object, name: str) -> None:
+    """Raise a ConfigurationError that names `name` unless `maxsize` is a number of entries."""
     if isinstance(maxsize, bool) or not isinstance(maxsize, int) or maxsize < 1:
-        raise ConfigurationError(f"l1_maxsize={maxsize!r}: give a number of entries from 1 on")
+        raise ConfigurationError(f"{name}={maxsize!r}: give a number of entries from 1 on")
 
 
 def _check_max_bytes(most: object) -> None:

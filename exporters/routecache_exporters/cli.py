@@ -16,6 +16,7 @@ from routecache_exporters.pack import boards_command as boards
 from routecache_exporters.pack import command as pack
 from routecache_exporters.redis_stats import command as redis_stats
 from routecache_exporters.replay import command as replay
+from routecache_exporters.tune import command as tune
 from routecache_exporters.usage import Commands, FailedError, UsageError
 
 
@@ -34,9 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 for success, also of `explain` for a key that Redis does not hold; 1 when
-        a look-up of a replay or the demo raised or answered wrong, when `explain`, `inspect` or
-        `clear` could not do it because of Redis, or the answer to `clear`'s question was no; 2 for
-        a mistake in the command line, the environment or the log; 128 + n when signal n ended it.
+        a look-up of a replay or the demo raised or answered wrong, `tune` had nothing to recommend,
+        `explain`, `inspect` or `clear` could not do it because of Redis, or the answer to `clear`'s
+        question was no; 2 for a mistake in the command line, the environment or the log; 128 + n
+        when signal n ended it.
     """
     try:
         args = _parser().parse_args(argv)
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         title="commands", metavar="COMMAND", required=True, parser_class=_Parser
     )
     replay.add_command(commands)
+    tune.add_command(commands)
     demo.add_command(commands)
     inspecting.add_commands(commands)
     redis_stats.add_command(commands)

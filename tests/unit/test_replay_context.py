@@ -116,13 +116,13 @@ def test_what_is_no_time_is_bad(value: object) -> None:
 
 
 def test_the_arrival_column_is_found_by_name_or_given() -> None:
-    assert timestamp_column(AZURE, None, needed=True) == "TIMESTAMP"
-    assert timestamp_column(["size"], None, needed=False) is None
-    assert timestamp_column(["when"], "when", needed=True) == "when"
+    assert timestamp_column(AZURE, None, needed="--speed") == "TIMESTAMP"
+    assert timestamp_column(["size"], None, needed=None) is None
+    assert timestamp_column(["when"], "when", needed="--speed") == "when"
     with pytest.raises(UsageError, match="--timestamp"):
-        timestamp_column(["size"], None, needed=True)
+        timestamp_column(["size"], None, needed="--speed")
     with pytest.raises(UsageError, match="no column 'when'"):
-        timestamp_column(["size"], "when", needed=False)
+        timestamp_column(["size"], "when", needed=None)
 
 
 def ask(path: Path, content: str, context: str | None = None, timestamp: str | None = None):  # type: ignore[no-untyped-def]

@@ -25,6 +25,7 @@ from routecache import (
     snapshot,
 )
 from routecache.routing.health import Invalidation
+from routecache.testing import ManualTimer
 from tests.contract.blocking import Blocking
 
 CONTEXT = {"task": "chat", "tokens": 512, "tools": ["search", "code"]}
@@ -124,6 +125,23 @@ def test_the_sizes_life_times_and_names_are_those_of_the_design(cache: Any) -> N
     }
     assert lives == {"provider": 300, "model": 180, "fallback": 600}
     assert managers["tool"].ttl("t") == float("inf")
+
+
+def test_sizes_of_the_settings_and_a_timer_of_the_caller_are_used() -> None:
+    timer = ManualTimer()
+    settings = dataclasses.replace(MEMORY_ONLY, model_maxsize=2, fallback_maxsize=3, model_ttl=7)
+    with RoutingCache(settings, timer=timer) as cache:
+        for i in range(5):
+            cache.set_model_selection({"i": i}, "m")
+            cache.set_fallback_chain({"i": i}, ["m"])
+            cache.set_provider_status(f"p{i}", "up")
+        sizes = {found.name: found.l1_entries for found in snapshot().caches}
+        assert (sizes["model"], sizes["fallback"], sizes["provider"]) == (2, 3, 5)
+        cache.set_model_selection({"i": 9}, "m")
+        timer.advance(6.9)
+        assert cache.get_model_selection({"i": 9}) == "m"
+        timer.advance(0.1)
+        assert cache.get_model_selection({"i": 9}) is None
 
 
 def test_the_tool_cache_evicts_the_least_recently_used_of_200(cache: Any) -> None:

@@ -52,6 +52,13 @@ def test_a_bad_life_time_is_named(name: str, ttl: Any) -> None:
         RoutingSettings(**{name: ttl})
 
 
+@pytest.mark.parametrize("size", [0, -1, 2.0, True, "50", None])
+@pytest.mark.parametrize("name", ["provider_maxsize", "model_maxsize", "fallback_maxsize"])
+def test_a_bad_size_is_named(name: str, size: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name}=.*number of entries from 1 on"):
+        RoutingSettings(**{name: size})
+
+
 @pytest.mark.parametrize(
     "bad",
     [

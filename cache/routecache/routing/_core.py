@@ -21,9 +21,6 @@ REMOVAL: Final[Mapping[Reason, Removal]] = {"explicit": "invalidated", "health":
 """What the removals of a dropped provider are counted as."""
 
 PREFIX: Final = "routing:"
-PROVIDER_MAXSIZE: Final = 50
-MODEL_MAXSIZE: Final = 100
-FALLBACK_MAXSIZE: Final = 50
 TOOL_MAXSIZE: Final = 200
 
 # Whose health is remembered; of a provider pushed out the next bad report drops entries again.

@@ -1,6 +1,7 @@
 """`RoutingCache`: the four questions that an LLM router asks on every request, cached."""
 
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -9,10 +10,7 @@ from routecache import forking, registry
 from routecache.keys import check_text
 from routecache.manager import BaseCacheManager
 from routecache.routing._core import (
-    FALLBACK_MAXSIZE,
-    MODEL_MAXSIZE,
     PREFIX,
-    PROVIDER_MAXSIZE,
     REMOVAL,
     TOOL_MAXSIZE,
     Providers,
@@ -26,7 +24,7 @@ from routecache.routing._core import (
 from routecache.routing.health import HealthReport, Invalidation, InvalidationHook
 from routecache.routing.request_context import key_of
 from routecache.routing.settings import RoutingSettings
-from routecache.typing import MISS
+from routecache.typing import MISS, Timer
 
 Loader: TypeAlias = Callable[[], Any]
 
@@ -44,6 +42,8 @@ class RoutingCache:
     | fallback | `routing:fallback` | 50 | 600 |
     | tool | none, memory only, LRU | 200 | as long as the process |
 
+    `settings` may give other sizes and life times to all but the tool cache.
+
     A getter with a `loader` computes and stores what no tier holds, once for all who ask
     meanwhile. `providers` names the providers that an entry depends on, or is a function of the
     value that gives them: a provider reported unhealthy takes these entries with it.
@@ -54,6 +54,7 @@ class RoutingCache:
 
     Args:
         settings: read from the environment now, if not given.
+        timer: a monotonic clock in seconds, for tests and for replays in a log's own time.
 
     Raises:
         ConfigurationError: a setting that cannot work.
@@ -68,12 +69,15 @@ class RoutingCache:
         """One whose construction does not wait for Redis: an event loop may be waiting."""
         return _Unconnected(settings)
 
-    def __init__(self, settings: RoutingSettings | None = None) -> None:
-        self.settings = RoutingSettings.from_env() if settings is None else settings
+    def __init__(
+        self, settings: RoutingSettings | None = None, *, timer: Timer = time.monotonic
+    ) -> None:
+        self.settings = chosen = RoutingSettings.from_env() if settings is None else settings
         self.core = RoutingCore()
-        self._provider = self._manager("provider", PROVIDER_MAXSIZE, self.settings.provider_ttl)
-        self._model = self._manager("model", MODEL_MAXSIZE, self.settings.model_ttl)
-        self._fallback = self._manager("fallback", FALLBACK_MAXSIZE, self.settings.fallback_ttl)
+        self._timer = timer
+        self._provider = self._manager("provider", chosen.provider_maxsize, chosen.provider_ttl)
+        self._model = self._manager("model", chosen.model_maxsize, chosen.model_ttl)
+        self._fallback = self._manager("fallback", chosen.fallback_maxsize, chosen.fallback_ttl)
         self._tool = BaseCacheManager(
             TOOL_MAXSIZE,
             math.inf,
@@ -81,6 +85,7 @@ class RoutingCache:
             cache_prefix=PREFIX + "tool",
             name="tool",
             l1_policy="lru",
+            timer=timer,
         )
         registry.register_health(self)
 
@@ -95,6 +100,7 @@ class RoutingCache:
             PREFIX + name,
             name=name,
             redis_url=self.settings.redis_url,
+            timer=self._timer,
         )
 
     # Look-ups

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from routecache.errors import ConfigurationError
-from routecache.manager import DEFAULT_REDIS_URL
+from routecache.manager import DEFAULT_REDIS_URL, check_maxsize
 from routecache.policy import check_ttl
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -19,8 +19,13 @@ class RoutingSettings:
     provider_ttl, model_ttl, fallback_ttl: seconds that an entry of that cache lives.
     enable_redis: False for caches in memory only.
     redis_url: where L2 is; it may hold a password and is never logged.
+    provider_maxsize, model_maxsize, fallback_maxsize: entries that L1 holds of that cache at most;
+        set by the program only, since they are memory of its process.
 
-    Raises ConfigurationError for a life time that is not a number of seconds greater than 0.
+    `routecache tune` says from a request log which life times and sizes are worth their price.
+
+    Raises ConfigurationError for a life time that is not a number of seconds greater than 0, and
+    for a size that is not a whole number from 1 on.
     """
 
     provider_ttl: float = 300
@@ -28,15 +33,22 @@ class RoutingSettings:
     fallback_ttl: float = 600
     enable_redis: bool = True
     redis_url: str = DEFAULT_REDIS_URL
+    provider_maxsize: int = 50
+    model_maxsize: int = 100
+    fallback_maxsize: int = 50
 
     def __post_init__(self) -> None:
         for name in ("provider_ttl", "model_ttl", "fallback_ttl"):
             check_ttl(getattr(self, name), name)
+        for name in ("provider_maxsize", "model_maxsize", "fallback_maxsize"):
+            check_maxsize(getattr(self, name), name)
 
     def __repr__(self) -> str:
         return (
             f"RoutingSettings(provider_ttl={self.provider_ttl}, model_ttl={self.model_ttl}, "
-            f"fallback_ttl={self.fallback_ttl}, enable_redis={self.enable_redis}, redis_url=...)"
+            f"fallback_ttl={self.fallback_ttl}, enable_redis={self.enable_redis}, redis_url=..., "
+            f"provider_maxsize={self.provider_maxsize}, model_maxsize={self.model_maxsize}, "
+            f"fallback_maxsize={self.fallback_maxsize})"
         )
 
     @classmethod

@@ -2,21 +2,28 @@
 
 import argparse
 import json
-import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from routecache import RoutingCache, RoutingSettings, multiprocess, snapshot
 from routecache_exporters.ports import LOOPBACK, choose_port, port_number
 from routecache_exporters.replay import workers
+from routecache_exporters.replay.arguments import (
+    SIZES_HELP,
+    milliseconds,
+    positive,
+    settings_of,
+    sizes,
+    speed,
+)
 from routecache_exporters.replay.context import parse_context
 from routecache_exporters.replay.lines import BadRows
 from routecache_exporters.replay.logs import Log
-from routecache_exporters.replay.pace import Pace
+from routecache_exporters.replay.pace import pace_of
+from routecache_exporters.replay.progress import progress_of
 from routecache_exporters.replay.report import Report, Terms, make_report, without_credentials
 from routecache_exporters.replay.requests import asked, timestamp_column
 from routecache_exporters.replay.runner import Replayer
@@ -56,29 +63,29 @@ def add_command(commands: Commands) -> None:
     parser.add_argument("file", metavar="FILE", help="the request log")
     parser.add_argument(
         "--speed",
-        type=_speed,
+        type=speed,
         default="max",
-        metavar="1|10|max",
-        help="logged seconds per second; max (the default) never waits, so TTLs do not advance",
+        metavar="1|10|max|log",
+        help="logged seconds per second; max (the default) never waits, so TTLs do not advance; "
+        "log never waits either, and the caches' clock is the log's (with --no-redis)",
     )
     parser.add_argument("--context", metavar="COLS", help=_CONTEXT_HELP)
     parser.add_argument(
         "--timestamp", metavar="COL", help="column of arrival times (default: by its name)"
     )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="replay at most N requests")
+    parser.add_argument("--limit", type=positive, metavar="N", help="replay at most N requests")
     parser.add_argument(
         "--workers",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="N",
         help="replay in N processes, each of which takes every N-th request (default 1)",
     )
-    parser.add_argument(
-        "--cost-ms", type=_milliseconds, default=20.0, metavar="MS", help=_COST_HELP
-    )
+    parser.add_argument("--cost-ms", type=milliseconds, default=20.0, metavar="MS", help=_COST_HELP)
     parser.add_argument(
         "--spend-cost", action="store_true", help="let misses take --cost-ms also at --speed max"
     )
+    parser.add_argument("--sizes", type=sizes, default={}, metavar="SIZES", help=SIZES_HELP)
     redis = parser.add_mutually_exclusive_group()
     redis.add_argument("--redis-url", metavar="URL", help="L2 (default: REDIS_URL, else localhost)")
     redis.add_argument("--no-redis", action="store_true", help="L1 only")
@@ -101,19 +108,26 @@ def run(args: argparse.Namespace) -> int:
         require("rich.table", "cli")  # before the work, not after it
     if args.workers > 1 and args.file == "-":
         raise UsageError("--workers needs a file, which every worker reads, and no pipe")
-    settings = _settings(args)
+    settings = settings_of(args)
+    if args.speed == "log" and settings.enable_redis:
+        raise UsageError("--speed log needs --no-redis: the time of Redis is no log's")
+    spent = isinstance(args.speed, float) or args.spend_cost
+    if args.speed == "log" and args.spend_cost:
+        raise UsageError("--spend-cost takes time, which --speed log does not have")
     with Log(args.file) as log, stop_on_signals() as stop:
         context = parse_context(args.context, log.columns)
         terms = Terms(
             log.name,
             context.text,
             args.cost_ms / 1e3,
-            args.spend_cost or args.speed is not None,
+            spent,
             args.speed,
             without_credentials(settings.redis_url) if settings.enable_redis else None,
             args.workers,
         )
-        timestamp = timestamp_column(log.columns, args.timestamp, needed=args.speed is not None)
+        timestamp = timestamp_column(
+            log.columns, args.timestamp, needed=None if args.speed is None else "--speed"
+        )
         if args.speed is None and args.timestamp is None:
             timestamp = None  # nobody waits for it, so nobody need read it
         cost = terms.cost if terms.cost_spent else 0.0
@@ -121,8 +135,12 @@ def run(args: argparse.Namespace) -> int:
             report = _in_workers(args, terms, settings, timestamp, cost, stop)
             _print(report, as_json=args.json)
             return _exit_code(report, stop)
-        with RoutingCache(settings=settings) as cache, _metrics(args), _progress(log) as progress:
-            pace = Pace(args.speed, stop)
+        pace, timer = pace_of(args.speed, stop)
+        with (
+            RoutingCache(settings=settings, timer=timer) as cache,
+            _metrics(args),
+            progress_of(log) as progress,
+        ):
             replayer = Replayer(cache, pace, cost=cost)
             before = snapshot()
             whole = replayer.run(
@@ -186,15 +204,6 @@ def _print(report: Report, *, as_json: bool) -> None:
         print_report(report, sys.stdout)
 
 
-def _settings(args: argparse.Namespace) -> RoutingSettings:
-    settings = RoutingSettings.from_env()
-    if args.no_redis:
-        return replace(settings, enable_redis=False)
-    if args.redis_url is not None:
-        return replace(settings, redis_url=args.redis_url, enable_redis=True)
-    return settings
-
-
 @contextmanager
 def _metrics(args: argparse.Namespace) -> Iterator[None]:
     if args.no_metrics:
@@ -210,64 +219,3 @@ def _metrics(args: argparse.Namespace) -> Iterator[None]:
         for url in server.urls:
             print(f"metrics: {metrics_at(url)}", file=sys.stderr)
         yield
-
-
-@contextmanager
-def _progress(log: Log) -> Iterator[Callable[[], None] | None]:
-    """A bar by bytes on stderr, when that is a terminal and rich is there to draw it."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    try:
-        rich = require("rich.progress", "cli")
-        console = require("rich.console", "cli").Console(stderr=True)
-    except UsageError:
-        yield None
-        return
-    with rich.Progress(
-        rich.TextColumn("{task.description}"),
-        rich.BarColumn(),
-        rich.DownloadColumn(),
-        rich.TextColumn("{task.fields[rows]:,} requests"),
-        rich.TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    ) as bar:
-        task = bar.add_task("replaying", total=log.total_bytes, rows=0)
-        rows = 0
-
-        def progress() -> None:
-            nonlocal rows
-            rows += 1
-            if rows % 100 == 0 or rows < 100:
-                bar.update(task, completed=log.bytes_read, rows=rows)
-
-        yield progress
-
-
-def _speed(text: str) -> float | None:
-    if text == "max":
-        return None
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = 0.0
-    if not 0 < speed < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number above 0 nor max")
-    return speed
-
-
-def _milliseconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of milliseconds from 0 up")
-    return value
-
-
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
-    return int(text)

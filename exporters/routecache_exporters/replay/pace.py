@@ -1,9 +1,10 @@
-"""When to ask the next request: at the logged arrival times, faster, or at once."""
+"""When to ask the next request: at the logged times, faster, at once, or in the log's own time."""
 
 import threading
 import time
 
 from routecache.typing import Timer
+from routecache_exporters.replay.arguments import Speed
 
 
 class Pace:
@@ -45,3 +46,41 @@ class Pace:
         """Let `seconds` of work pass, or fewer when stopped."""
         if seconds > 0:
             self._stop.wait(seconds)
+
+
+def pace_of(speed: Speed, stop: threading.Event) -> tuple[Pace, Timer]:
+    """The pace of `speed`, and the clock of the caches that are asked at it."""
+    if speed == "log":
+        pace = LogTime(stop)
+        return pace, pace.timer
+    return Pace(speed, stop), time.monotonic
+
+
+class LogTime(Pace):
+    """A pace whose clock is the log's: nobody waits, and the time of each request passes at once.
+
+    It is the timer of the caches that are replayed, too: `timer` gives seconds since the first
+    request. A row out of order is asked at the time of the latest one before it.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        super().__init__(None, stop)
+        self._first: float | None = None
+        self._now = 0.0
+
+    def wait(self, at: float | None) -> bool:
+        """Let the time until `at` (logged seconds) pass; False, and it does not, once stopped."""
+        if self._stop.is_set():
+            return False
+        if at is not None:
+            if self._first is None:
+                self._first = at
+            self._now = max(self._now, at - self._first)
+        return True
+
+    def timer(self) -> float:
+        """Seconds of logged time since the first request."""
+        return self._now
+
+    def spend(self, seconds: float) -> None:
+        """A computation takes no logged time: what it is said to cost is accounted."""

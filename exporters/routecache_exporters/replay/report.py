@@ -6,6 +6,7 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from routecache.registry import ProcessSnapshot
+from routecache_exporters.replay.arguments import Speed
 from routecache_exporters.replay.books import CacheBooks, between
 from routecache_exporters.replay.lines import BadRows
 from routecache_exporters.replay.runner import CACHES, Tally
@@ -19,7 +20,7 @@ class Terms:
 
     cost: seconds that one computation by the policy is said to take.
     cost_spent: whether that time really passed; otherwise it is only accounted.
-    speed: logged seconds per second, or None for as fast as possible.
+    speed: logged seconds per second, None for as fast as possible, or "log" for the log's time.
     redis: the URL without credentials, or None without Redis.
     workers: processes that shared the rows.
     """
@@ -28,7 +29,7 @@ class Terms:
     context: str
     cost: float
     cost_spent: bool
-    speed: float | None
+    speed: Speed
     redis: str | None
     workers: int = 1
 

@@ -21,11 +21,13 @@ _MAX_NAME = 200
 _EPOCH_UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (math.inf, 1e9))
 
 
-def timestamp_column(columns: Sequence[str], wanted: str | None, *, needed: bool) -> str | None:
+def timestamp_column(
+    columns: Sequence[str], wanted: str | None, *, needed: str | None
+) -> str | None:
     """The column that holds arrival times: `wanted`, else one with a usual name.
 
     Raises:
-        UsageError: `wanted` is not in the log, or none was found and one is `needed`.
+        UsageError: `wanted` is not in the log, or none was found and what `needed` names needs one.
     """
     if wanted is not None:
         if wanted not in columns:
@@ -37,8 +39,8 @@ def timestamp_column(columns: Sequence[str], wanted: str | None, *, needed: bool
     found = next((by_name[name] for name in _TIMESTAMPS if name in by_name), None)
     if found is None and needed:
         raise UsageError(
-            f"--speed needs arrival times: name their column with --timestamp, one of "
-            f"{', '.join(columns)}, or use --speed max"
+            f"{needed} needs arrival times: name their column with --timestamp, one of "
+            f"{', '.join(columns)}" + (", or use --speed max" if needed == "--speed" else "")
         )
     return found
 

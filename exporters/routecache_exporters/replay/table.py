@@ -91,6 +91,8 @@ def _remarks(report: Report) -> list[str]:
         )
     if terms.speed is None:
         remarks.append("Speed max: no time passed between requests, so TTLs did not advance.")
+    if terms.speed == "log":
+        remarks.append("Speed log: the caches' clock was the log's, so latencies are not measured.")
     if terms.cost_spent:
         remarks.append(
             f"A computation took {duration(terms.cost)} (really spent); saved is hits times the "

@@ -20,10 +20,11 @@ from routecache import RoutingCache, RoutingSettings, multiprocess, snapshot
 from routecache.multiprocess.survey import Surveyor
 from routecache.registry import ProcessSnapshot
 from routecache_exporters.multiprocess import snapshot_of
+from routecache_exporters.replay.arguments import Speed
 from routecache_exporters.replay.context import parse_context
 from routecache_exporters.replay.lines import BadRows
 from routecache_exporters.replay.logs import Log
-from routecache_exporters.replay.pace import Pace
+from routecache_exporters.replay.pace import Pace, pace_of
 from routecache_exporters.replay.policy import Asked
 from routecache_exporters.replay.requests import asked
 from routecache_exporters.replay.runner import CACHES, Replayer, Tally
@@ -40,7 +41,7 @@ class Work:
     file: str
     context: str | None
     timestamp: str | None
-    speed: float | None
+    speed: Speed
     cost: float
     limit: int | None
     settings: RoutingSettings
@@ -149,8 +150,8 @@ def _work(work: Work, index: int, count: int, connection: Connection) -> None:
     multiprocess.enable(work.directory)
     with stop_on_signals() as stop, Log(work.file) as log:
         context = parse_context(work.context, log.columns)
-        with RoutingCache(settings=work.settings) as cache:
-            pace = Pace(work.speed, stop)
+        pace, timer = pace_of(work.speed, stop)
+        with RoutingCache(settings=work.settings, timer=timer) as cache:
             replayer = Replayer(cache, pace, cost=work.cost)
             connection.send(None)
             connection.recv()

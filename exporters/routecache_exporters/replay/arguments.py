@@ -1,0 +1,76 @@
+"""What the words of a replay's command line mean."""
+
+import argparse
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal, TypeAlias
+
+from routecache import RoutingSettings
+
+Speed: TypeAlias = float | Literal["log"] | None
+"""Logged seconds per second; None for never waiting; "log" for the log's own time."""
+
+SIZED = ("provider", "model", "fallback")
+"""The caches whose size and life time a `RoutingSettings` chooses."""
+
+SIZES_HELP = """\
+entries that L1 holds, as CACHE=N,... with provider, model and fallback (default 50, 100 and 50)"""
+
+
+def speed(text: str) -> Speed:
+    """A number above 0, max or log."""
+    if text == "max":
+        return None
+    if text == "log":
+        return "log"
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number above 0 nor max nor log")
+    return number
+
+
+def milliseconds(text: str) -> float:
+    """A finite number from 0 up."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of milliseconds from 0 up")
+    return value
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 up."""
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
+def sizes(text: str) -> Mapping[str, int]:
+    """`provider=50,model=100` as a mapping."""
+    chosen: dict[str, int] = {}
+    for part in text.split(","):
+        name, equals, size = part.strip().partition("=")
+        if name not in SIZED or not equals or name in chosen:
+            raise argparse.ArgumentTypeError(
+                f"{part.strip()!r} is no size: give CACHE=N once for each of {', '.join(SIZED)}"
+            )
+        chosen[name] = positive(size)
+    return chosen
+
+
+def settings_of(args: argparse.Namespace) -> RoutingSettings:
+    """The environment's settings, with what `--no-redis`, `--redis-url` and `--sizes` say."""
+    settings = replace(
+        RoutingSettings.from_env(), **{f"{name}_maxsize": n for name, n in args.sizes.items()}
+    )
+    if args.no_redis:
+        return replace(settings, enable_redis=False)
+    if args.redis_url is not None:
+        return replace(settings, redis_url=args.redis_url, enable_redis=True)
+    return settings

@@ -1,0 +1,1 @@
+"""Which life times and sizes a request log is best served with."""
