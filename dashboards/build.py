@@ -8,8 +8,6 @@ one's own (exporters/routecache_exporters/pack/boards/), and filled in with the 
 (dashboards/json/), as Grafana reads it.
 """
 
-import argparse
-import difflib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +18,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.boards import cache, coherence, exporter, l1, loaders, overview, redis
+from routecache_exporters.pack import generated
 from routecache_exporters.pack import panels as uids
 from routecache_exporters.pack.config import Config
 from routecache_exporters.pack.dashboards import dumps, fill
@@ -35,9 +34,8 @@ DASHBOARDS: Final[Mapping[str, Callable[[], Dashboard]]] = {
 }
 """Every dashboard by uid, which is also its file's name."""
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-OUTPUT: Final = ROOT / "dashboards" / "json"
-TEMPLATES: Final = ROOT / "exporters" / "routecache_exporters" / "pack" / "boards"
+OUTPUT: Final = generated.ROOT / "dashboards" / "json"
+TEMPLATES: Final = generated.ROOT / "exporters" / "routecache_exporters" / "pack" / "boards"
 
 
 def templates() -> dict[str, Any]:
@@ -64,28 +62,12 @@ def render() -> dict[Path, str]:
 
 def write() -> None:
     """Make the output directories hold exactly the rendered dashboards."""
-    files = render()
-    for path in _present() - files.keys():
-        path.unlink()
-    for path, text in files.items():
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    generated.write(render(), _present())
 
 
 def differences() -> list[str]:
     """The lines of a unified diff from what is there to the rendered dashboards; none if equal."""
-    files = render()
-    lines: list[str] = []
-    for path in sorted(files.keys() | _present()):
-        name = f"{path.parent.name}/{path.name}"
-        old = path.read_text(encoding="utf-8") if path.exists() else ""
-        lines += difflib.unified_diff(
-            old.splitlines(keepends=True),
-            files.get(path, "").splitlines(keepends=True),
-            name,
-            f"{name} as the code says",
-        )
-    return lines
+    return generated.differences(render(), _present())
 
 
 def _present() -> set[Path]:
@@ -94,16 +76,10 @@ def _present() -> set[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m dashboards.build")
-    parser.add_argument("--check", action="store_true", help="only compare, and print a diff")
-    if not parser.parse_args(arguments).check:
-        write()
-        return 0
-    lines = differences()
-    sys.stdout.writelines(lines)
-    if lines:
-        print("the dashboards' files are stale: run make dashboards", file=sys.stderr)
-    return 1 if lines else 0
+    stale = "the dashboards' files are stale: run make dashboards"
+    return generated.command(
+        arguments, "dashboards.build", stale, write=write, differences=differences
+    )
 
 
 if __name__ == "__main__":

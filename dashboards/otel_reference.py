@@ -6,18 +6,16 @@ python -m dashboards.otel_reference --check    exit 1 with a diff if it is stale
 The table stands between two comments; what is around them is written by hand.
 """
 
-import argparse
-import difflib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from routecache_exporters.catalog import METRICS
 from routecache_exporters.metric import Metric
 from routecache_exporters.opentelemetry.naming import base_name, instruments, unit
+from routecache_exporters.pack import generated
 
-OUTPUT: Final = Path(__file__).resolve().parents[1] / "docs" / "opentelemetry.md"
+OUTPUT: Final = generated.ROOT / "docs" / "opentelemetry.md"
 BEGIN: Final = "<!-- instruments: written by `make metrics-doc` -->\n"
 END: Final = "<!-- end of instruments -->\n"
 
@@ -57,28 +55,22 @@ def rendered(page: str) -> str:
     return f"{before}{BEGIN}{table()}{END}{after}"
 
 
+def write() -> None:
+    """Write the table into the page."""
+    generated.write({OUTPUT: rendered(OUTPUT.read_text("utf-8"))})
+
+
+def differences() -> list[str]:
+    """The lines of a unified diff from what is there to the page as it should be."""
+    return generated.differences({OUTPUT: rendered(OUTPUT.read_text("utf-8"))})
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m dashboards.otel_reference")
-    parser.add_argument("--check", action="store_true", help="only compare, and print a diff")
-    check = parser.parse_args(arguments).check
-    page = OUTPUT.read_text("utf-8")
-    wanted = rendered(page)
-    if not check:
-        OUTPUT.write_text(wanted, encoding="utf-8")
-        return 0
-    lines = list(
-        difflib.unified_diff(
-            page.splitlines(keepends=True),
-            wanted.splitlines(keepends=True),
-            OUTPUT.name,
-            f"{OUTPUT.name} as the code says",
-        )
+    stale = "docs/opentelemetry.md is stale: run make metrics-doc"
+    return generated.command(
+        arguments, "dashboards.otel_reference", stale, write=write, differences=differences
     )
-    sys.stdout.writelines(lines)
-    if lines:
-        print("docs/opentelemetry.md is stale: run make metrics-doc", file=sys.stderr)
-    return 1 if lines else 0
 
 
 if __name__ == "__main__":

@@ -7,12 +7,9 @@ What a metric is comes from the catalogue, where it is shown from the dashboards
 from the alert rules (through recorded series, too), and what it costs from typical.py.
 """
 
-import argparse
-import difflib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -21,12 +18,12 @@ from dashboards import build, typical
 from routecache.stats import LAG_BOUNDS
 from routecache_exporters.catalog import METRICS, NOT_YET
 from routecache_exporters.metric import PREFIX, Metric
+from routecache_exporters.pack import generated
 from routecache_exporters.pack.config import Config
 from routecache_exporters.pack.dashboards import fill
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-OUTPUT: Final = ROOT / "docs" / "metrics.md"
-RULES: Final = ROOT / "deploy" / "prometheus" / "rules"
+OUTPUT: Final = generated.ROOT / "docs" / "metrics.md"
+RULES: Final = generated.ROOT / "deploy" / "prometheus" / "rules"
 
 NOT_SHOWN: Final[Mapping[str, str]] = {}
 """Metrics that no panel shows, by name, and why; a test holds that all others are shown."""
@@ -62,9 +59,10 @@ two providers reported; a test holds both. Staying there rests on these choices:
   values, loads, look-ups that end in anything but a hit of L2, and the rarer L2 operations are
   born late.
 - **Bounds where somebody decides by them.** Every threshold of an objective is one: 5 ms of
-  latency, 0.5 s of freshness. Value sizes have {sizes} bounds and loads {loads}, which tells a
-  large value and a slow loader well enough. The lag's last bound is {lag} s, because a heartbeat
-  of ten is lost; none is a whole number, which Prometheus 3 may write otherwise than 2 does.
+  latency, 0.5 s of freshness. No threshold is a whole number, whose `le` Prometheus 3 writes
+  otherwise than 2 does. Value sizes have {sizes} bounds and loads {loads}, which tells a large
+  value and a slow loader well enough. The lag's last bound is {lag} s, because a heartbeat of ten
+  is lost.
 - **Every label is bounded**: a fixed vocabulary, or first come, first served (64 caches, 16
   endpoints, 16 providers), and `other` for the rest.
 
@@ -205,31 +203,22 @@ def _values(metric: Metric, label: str) -> str:
     return f" ({', '.join(values)})" if 0 < len(values) <= 6 else ""
 
 
-def differences(output: Path) -> list[str]:
-    """The lines of a unified diff from `output` to the rendered page; none if equal."""
-    old = output.read_text("utf-8") if output.exists() else ""
-    return list(
-        difflib.unified_diff(
-            old.splitlines(keepends=True),
-            render().splitlines(keepends=True),
-            output.name,
-            f"{output.name} as the code says",
-        )
-    )
+def write() -> None:
+    """Write the page."""
+    generated.write({OUTPUT: render()})
+
+
+def differences() -> list[str]:
+    """The lines of a unified diff from what is there to the rendered page; none if equal."""
+    return generated.differences({OUTPUT: render()})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m dashboards.reference")
-    parser.add_argument("--check", action="store_true", help="only compare, and print a diff")
-    if not parser.parse_args(arguments).check:
-        OUTPUT.write_text(render(), encoding="utf-8")
-        return 0
-    lines = differences(OUTPUT)
-    sys.stdout.writelines(lines)
-    if lines:
-        print("docs/metrics.md is stale: run make metrics-doc", file=sys.stderr)
-    return 1 if lines else 0
+    stale = "docs/metrics.md is stale: run make metrics-doc"
+    return generated.command(
+        arguments, "dashboards.reference", stale, write=write, differences=differences
+    )
 
 
 if __name__ == "__main__":
