@@ -8,6 +8,7 @@ The cache holds 1,000 entries and the keyspace 10,000. `zipf` draws by Zipf's la
 import itertools
 import random
 import sys
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import get_args
@@ -70,7 +71,7 @@ def ours(policy: L1Policy, keys: Iterable[int]) -> float:
 
 
 def ttlcache(keys: Iterable[int]) -> float:
-    cache: cachetools.TTLCache[str, int] = cachetools.TTLCache(SIZE, 300)
+    cache: cachetools.TTLCache[str, int] = cachetools.TTLCache(SIZE, 300, time.monotonic)
     hits = requests = 0
     for key in map(str, keys):
         requests += 1

@@ -14,6 +14,7 @@ import asyncio
 import random
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -75,7 +76,7 @@ def _hits(peers: Peers) -> list[Contestant]:
     keys = _keys()
     values = {key: {"model": "large", "rank": i} for i, key in enumerate(keys)}
     lock = threading.Lock()
-    ttl_cache: TTLCache[str, object] = TTLCache(SIZE, TTL)
+    ttl_cache: TTLCache[str, object] = TTLCache(SIZE, TTL, time.monotonic)
     lru_cache: LRUCache[str, object] = LRUCache(SIZE)
     manager, lru = _manager(), _manager(l1_policy="lru")
     for cache in (ttl_cache, lru_cache):
@@ -162,7 +163,7 @@ def _cashews_hits(
 def _misses(peers: Peers) -> list[Contestant]:
     keys, absent = _keys(), _keys(SIZE)
     lock = threading.Lock()
-    ttl_cache: TTLCache[str, object] = TTLCache(SIZE, TTL)
+    ttl_cache: TTLCache[str, object] = TTLCache(SIZE, TTL, time.monotonic)
     manager = _manager()
     ttl_cache.update(dict.fromkeys(keys, "x"))
     manager.set_many(dict.fromkeys(keys, "x"))
@@ -211,7 +212,7 @@ def _inserts(peers: Peers) -> list[Contestant]:
 def _sets(peers: Peers, keys: list[str]) -> list[Contestant]:
     value = {"model": "large", "rank": 1}
     lock = threading.Lock()
-    ttl_cache: TTLCache[str, object] = TTLCache(SIZE, TTL)
+    ttl_cache: TTLCache[str, object] = TTLCache(SIZE, TTL, time.monotonic)
     manager = _manager()
 
     def ttl_set() -> None:
@@ -240,8 +241,8 @@ def _sets(peers: Peers, keys: list[str]) -> list[Contestant]:
 def _loads(peers: Peers) -> list[Contestant]:
     keys = _keys()
     lock = threading.Lock()
-    ttl_cache: TTLCache[str, object] = TTLCache(SIZE, TTL)
-    memo: TTLCache[Any, object] = TTLCache(SIZE, TTL)
+    ttl_cache: TTLCache[str, object] = TTLCache(SIZE, TTL, time.monotonic)
+    memo: TTLCache[Any, object] = TTLCache(SIZE, TTL, time.monotonic)
     manager = _manager()
 
     def load() -> str:

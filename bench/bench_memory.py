@@ -7,6 +7,7 @@ whole, which includes its share of the keyspace's hash table.
 
 import gc
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from typing import get_args
@@ -51,7 +52,7 @@ def l1(n: int) -> list[tuple[str, float]]:
         rows.append((f"routecache, {policy}", traced(fill, n)))
 
     def ttl() -> object:
-        cache: cachetools.TTLCache[str, object] = cachetools.TTLCache(n, 300)
+        cache: cachetools.TTLCache[str, object] = cachetools.TTLCache(n, 300, time.monotonic)
         cache.update(dict.fromkeys(keys, VALUE))
         return cache
 

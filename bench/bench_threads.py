@@ -96,7 +96,7 @@ def _asks(manager: BaseCacheManager, keys: Sequence[str]) -> Batch:
 
 def _locked(keys: Sequence[str]) -> Batch:
     lock = threading.Lock()
-    cache: TTLCache[str, object] = TTLCache(SIZE, 300)
+    cache: TTLCache[str, object] = TTLCache(SIZE, 300, time.monotonic)
     cache.update(dict.fromkeys(keys, "x"))
 
     def batch() -> None:

@@ -29,14 +29,15 @@ WORKLOADS: Sequence[tuple[str, int, float, float, L1Policy]] = (
 
 def replay(name: str, size: int, trace: Sequence[str], policy: L1Policy, ttl: float) -> list[float]:
     """The real miss ratio, then the predicted ones, over the second half of the trace."""
-    timer = ManualTimer()
+    timer, middle = ManualTimer(), len(trace) // 2
     with BaseCacheManager(
         size, ttl, enable_redis=False, name=name, timer=timer, l1_policy=policy
     ) as cache:
+        half = stats_for(name).snapshot()
         for i, key in enumerate(trace):
             timer.advance(0.003)
             cache.get_or_load(key, lambda: 1)
-            if i == len(trace) // 2:
+            if i == middle:
                 half = stats_for(name).snapshot()
         whole = stats_for(name).snapshot()
     n = whole.requests - half.requests

@@ -84,7 +84,7 @@ def _scrape(directory: Path) -> str:
             cache.get_or_load("k", lambda: 1)
     registry = CollectorRegistry()
     registry.register(RoutecacheCollector(workers=directory))
-    times = []
+    times, text = [], b""
     for _ in range(20):
         began = time.perf_counter()
         text = generate_latest(registry)

@@ -55,7 +55,7 @@ class Inbox(BaseHTTPRequestHandler):
             print(line, flush=True)
         self._answer(200)
 
-    def log_message(self, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base's name for it
         """Print alerts, not requests."""
 
     def _answer(self, status: int) -> None:
