@@ -1,6 +1,7 @@
 """routecache: a two-tier cache, in memory and in Redis, whose operators know what it is doing."""
 
 from routecache.async_manager import AsyncCacheManager
+from routecache.decorator import cached
 from routecache.errors import (
     CacheClosedError,
     CacheError,
@@ -37,6 +38,7 @@ __all__ = [
     "RoutingSettings",
     "SerializationError",
     "ValueTooLargeError",
+    "cached",
     "caches",
     "get_routing_cache",
     "reset_routing_cache",

@@ -16,6 +16,9 @@ NAMES = {
     "AsyncRemote": "Remote",
     "AsyncioRemote": "SyncRemote",
     "AsyncCacheManager": "BaseCacheManager",
+    "AsyncCachedCall": "CachedCall",
+    "AsyncCachedClassMethod": "CachedClassMethod",
+    "AsyncCachedFunction": "CachedFunction",
     "AsyncRoutingCache": "RoutingCache",
     "AsyncTransport": "Transport",
     "AsyncClusterTransport": "ClusterTransport",
@@ -121,6 +124,20 @@ def test_the_routing_caches_do_the_same_in_the_same_order() -> None:
     assert len(common) > 15
     for name in common:
         assert awaited[name] == sync[name]
+
+
+@pytest.mark.parametrize("name", ["CachedCall", "CachedFunction", "CachedClassMethod"])
+def test_decorated_coroutine_functions_do_what_decorated_functions_do(name: str) -> None:
+    sync = methods(ROOT / "decorating/_sync.py", name)
+    awaited = methods(ROOT / "decorating/_async.py", "Async" + name)
+    # The annotation of what is called.
+    assert awaited.pop("__init__", "").replace("Coroutine[Any, Any, R]", "R") == sync.pop(
+        "__init__", ""
+    )
+    assert sync
+    assert awaited == {
+        key: text.replace("'CachedFunction[", "'AsyncCachedFunction[") for key, text in sync.items()
+    }
 
 
 def _arguments(method: str) -> str:

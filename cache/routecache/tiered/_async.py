@@ -12,11 +12,12 @@ from typing import Any, TypeAlias
 from routecache import tracing
 from routecache.errors import LoadTimeoutError, RemoteError, ValueTooLargeError
 from routecache.explanation import Explanation
+from routecache.outcomes import again
 from routecache.tiered._core import LEASE_MS, TAG_TTL, TieredCore
 from routecache.tiered.flights import ABANDONED, Flight, Landing
 from routecache.tiered.operations import Read, Write
 from routecache.tiered.tending import Tending
-from routecache.tiered.waits import AsyncWaits, again
+from routecache.tiered.waits import AsyncWaits
 from routecache.typing import MISS, AsyncRemote, RefreshKind
 
 Loader: TypeAlias = Callable[[], Any]
@@ -323,9 +324,9 @@ class AsyncTiers:
             raise
         seconds = core.end_load(read, began)
         try:
-            if value is MISS and core.policy.negative_ttl is None:
+            if core.discards(value):
                 await self._give_up(read, left)
-                return MISS
+                return value
             carried = core.check_tags(tags(value) if callable(tags) and value is not MISS else
                                       () if callable(tags) else tags)  # fmt: skip
             core.check_write(ttl, carried)
@@ -353,7 +354,7 @@ class AsyncTiers:
             if flight is not None:
                 flight.place = span.place
             value = await self._waits.call(loader)
-            span.outcome = "none" if value is MISS else "value"
+            span.outcome = self.core.outcome_of(value)
             return value
 
     def _hold(self, read: Read) -> None:

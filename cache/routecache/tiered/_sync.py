@@ -11,11 +11,12 @@ from typing import Any, TypeAlias
 from routecache import tracing
 from routecache.errors import LoadTimeoutError, RemoteError, ValueTooLargeError
 from routecache.explanation import Explanation
+from routecache.outcomes import again
 from routecache.tiered._core import LEASE_MS, TAG_TTL, TieredCore
 from routecache.tiered.flights import ABANDONED, Flight, Landing
 from routecache.tiered.operations import Read, Write
 from routecache.tiered.tending import Tending
-from routecache.tiered.waits import SyncWaits, again
+from routecache.tiered.waits import SyncWaits
 from routecache.typing import MISS, RefreshKind, Remote
 
 Loader: TypeAlias = Callable[[], Any]
@@ -322,9 +323,9 @@ class SyncTiers:
             raise
         seconds = core.end_load(read, began)
         try:
-            if value is MISS and core.policy.negative_ttl is None:
+            if core.discards(value):
                 self._give_up(read, left)
-                return MISS
+                return value
             carried = core.check_tags(tags(value) if callable(tags) and value is not MISS else
                                       () if callable(tags) else tags)  # fmt: skip
             core.check_write(ttl, carried)
@@ -352,7 +353,7 @@ class SyncTiers:
             if flight is not None:
                 flight.place = span.place
             value = self._waits.call(loader)
-            span.outcome = "none" if value is MISS else "value"
+            span.outcome = self.core.outcome_of(value)
             return value
 
     def _hold(self, read: Read) -> None:

@@ -20,6 +20,7 @@ from routecache.explanation import (
     Problem,
     TierState,
 )
+from routecache.outcomes import is_none
 from routecache.tiered.reading import server_time
 from routecache.tiered.state import CoreState
 from routecache.typing import MISS, L1MissReason, MissReason, Seen, Serializer, Tier
@@ -244,11 +245,11 @@ class Explaining(CoreState):
             age=now - entry.filled_at,
             seconds_left=left,
             tags=entry.tags,
-            none=entry.value is MISS,
+            none=is_none(entry.value),
             size=entry.size,
             invalidated_by=look.outdated_by,
             blind_left=blind_left,
-            value=self.give(entry.value) if value else MISS,
+            value=self.give(entry.value) if value and not is_none(entry.value) else MISS,
         )
 
     def _explained_listener(self, now: float) -> ListenerExplanation | None:

@@ -5,6 +5,7 @@ from typing import Literal
 from routecache import envelope
 from routecache.envelope import Envelope
 from routecache.local import Entry
+from routecache.outcomes import Remembered
 from routecache.tiered.fences import Fence
 from routecache.typing import (
     MISS,
@@ -67,7 +68,12 @@ class Read:
         self.loading = self.waits_since = self.saved = 0.0
 
     def answered(self, tier: Tier, value: object, saved: float = 0.0) -> None:
-        """`tier` answers with `value`, which took `saved` seconds to load."""
+        """`tier` answers with `value`, which took `saved` seconds to load.
+
+        To who does not load a remembered exception is "there is none".
+        """
+        if type(value) is Remembered and not self.loads:
+            value = MISS
         self.answer, self.value, self.saved = tier, value, saved
 
     def take_in(self, payload: bytes, serializer: Serializer, server_now: int, now: float) -> None:

@@ -3,11 +3,11 @@
 import sys
 
 from routecache import tracing
+from routecache.outcomes import is_none
 from routecache.tiered.flights import ABANDONED, Flight, Landing
 from routecache.tiered.operations import Read
 from routecache.tiered.state import CoreState
 from routecache.tracing import Details, SpanKind, SpanOutcome, failure_of
-from routecache.typing import MISS
 
 
 class Spans(CoreState):
@@ -22,8 +22,12 @@ class Spans(CoreState):
     def outcome(self, landing: Landing) -> SpanOutcome:
         """How a flight ended for its leader or for one who waited for it."""
         if landing.outcome == "load":
-            return "none" if landing.value is MISS else "load"
+            return "none" if is_none(landing.value) else "load"
         return "error" if landing.outcome == "abandoned" else landing.outcome
+
+    def outcome_of(self, value: object) -> SpanOutcome:
+        """What a loader gave."""
+        return "none" if is_none(value) else "value"
 
     def trace_wait(self, read: Read, flight: Flight, landing: Landing | None) -> None:
         """Tell of a wait for another caller's load; None if an exception is ending it now.

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from routecache import forking, keys
 from routecache.errors import CacheClosedError, ConfigurationError, KeyTypeError, RemoteError
 from routecache.local import Entry, L1Policy, LocalTier
+from routecache.outcomes import Remembered, Unstored, is_none
 from routecache.policy import Policy, check_ttl
 from routecache.sizing import WhatIf
 from routecache.stats import CacheStats
@@ -192,7 +193,12 @@ class CoreState:
             self.books.recovery_overflow()
 
     def give(self, value: Any) -> Any:
-        """What a caller gets for the cached `value`: a copy of its own if the policy says so."""
+        """What a caller gets for the cached `value`: a copy of its own if the policy says so.
+
+        Raises what a load raised that is remembered.
+        """
+        if isinstance(value, Unstored | Remembered):
+            value = value.given()
         if self.policy.copy_on_get and not isinstance(value, _IMMUTABLE):
             return value if value is MISS else copy.deepcopy(value)
         return value
@@ -214,13 +220,14 @@ class CoreState:
     ) -> None:  # fmt: skip
         """Store in L1. The caller holds L1's lock."""
         probed = self.what_if.stored(key, expires_at - now)
+        retention = 0.0 if type(value) is Remembered else self.policy.retention
         entry = Entry(
             key,
             value,
             expires_at,
             tags,
             fresh_until=NEVER if probed else self._fresh_until(value, expires_at, load_seconds),
-            kept_until=expires_at + self.policy.retention,
+            kept_until=expires_at + retention,
             created=created,
             size=size,
             filled_at=now,
@@ -237,8 +244,8 @@ class CoreState:
 
     def _fresh_until(self, value: object, expires_at: float, load_seconds: float) -> float:
         policy = self.policy
-        if value is MISS or (policy.copy_on_get and not isinstance(value, _IMMUTABLE)):
-            return NEVER  # the hit path knows no MISS and makes no copies
+        if is_none(value) or (policy.copy_on_get and not isinstance(value, _IMMUTABLE)):
+            return NEVER  # the hit path knows no "none" and makes no copies
         if policy.early_refresh:
             expires_at -= load_seconds * policy.early_refresh * random.expovariate(1)
         return expires_at

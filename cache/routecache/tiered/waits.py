@@ -6,7 +6,6 @@ stands here, twice.
 
 import asyncio
 import contextlib
-import copy
 import inspect
 import threading
 import weakref
@@ -20,18 +19,6 @@ T = TypeVar("T")
 
 MAX_BACKGROUND = 8
 """Loads in the background of one manager at once; beyond it an old value is served on."""
-
-
-def again(error: BaseException) -> BaseException:
-    """`error` for one more waiter: a copy, because each raise lengthens its own traceback."""
-    try:
-        twin = copy.copy(error)
-    except Exception:  # noqa: BLE001  # whatever its constructor wants
-        return error
-    if type(twin) is not type(error) or twin.args != error.args:
-        return error
-    twin.__cause__, twin.__suppress_context__ = error, True
-    return twin
 
 
 class SyncWaits:

@@ -7,6 +7,7 @@ from routecache import envelope
 from routecache.envelope import Envelope
 from routecache.errors import RemoteError, SerializationError, ValueTooLargeError
 from routecache.keys import all_changed, key_of, tag_key, value_prefix
+from routecache.outcomes import Remembered, Unstored, is_none
 from routecache.sizes import estimate
 from routecache.tiered.fences import Fence
 from routecache.tiered.operations import Read, Write
@@ -21,7 +22,7 @@ class Writing(CoreState):
 
     def encode(self, value: object) -> bytes:
         """The payload for `value`; raises SerializationError or ValueTooLargeError, counted."""
-        if value is MISS:
+        if is_none(value):
             return b""
         try:
             payload = self.serializer.dumps(value)
@@ -35,6 +36,10 @@ class Writing(CoreState):
                 f"{self.policy.max_value_bytes}: it was not stored, and the key is deleted"
             )
         return payload
+
+    def discards(self, value: object) -> bool:
+        """Whether what a load gave is stored nowhere."""
+        return type(value) is Unstored or (value is MISS and self.policy.negative_ttl is None)
 
     def begin_set(
         self, key: str, value: object, payload: bytes, ttl: float | None, tags: tuple[str, ...]
@@ -66,6 +71,8 @@ class Writing(CoreState):
 
     def _own(self, value: object, payload: bytes) -> object:
         # With copy_on_get L1 keeps a copy that nobody else holds.
+        if isinstance(value, Remembered):
+            return value.kept()
         copies = self.policy.copy_on_get and value is not MISS
         return self.serializer.loads(payload) if copies else value
 
@@ -73,7 +80,11 @@ class Writing(CoreState):
         self, key: str, value: object, payload: bytes, ttl: float | None, tags: tuple[str, ...],
         fence: Fence, started: float,
     ) -> Write:  # fmt: skip
-        l1_ttl, l2_ttl = self.ttls(self.policy.negative_ttl if value is MISS else ttl)
+        if isinstance(value, Remembered):
+            ttl = value.ttl
+        elif value is MISS:
+            ttl = self.policy.negative_ttl
+        l1_ttl, l2_ttl = self.ttls(ttl)
         self.books.set(len(payload))
         value_key, lease_key = self.wire_keys((key,))[0]
         # L1's time runs from before the write to L2, so that L1 never outlives L2.
@@ -88,8 +99,9 @@ class Writing(CoreState):
         )
 
     def to_store(self, writes: Sequence[Write]) -> list[Write]:
-        """Those that go to L2: not a load without a lease. Whether its lease still stands is for
-        the server to say; a fence may also fall by an echo of what this process wrote itself."""
+        """Those that go to L2: not a load without a lease, nor a remembered exception. Whether its
+        lease still stands is for the server to say; a fence may also fall by an echo of what this
+        process wrote itself."""
         if not self.has_l2:
             return []
         with self.local.lock:
@@ -99,6 +111,7 @@ class Writing(CoreState):
                 if write.fence.writes
                 or (
                     write.token is not None
+                    and type(write.value) is not Remembered
                     and write.created is not None
                     and not self._tag_times.began_before(write.tags, write.started)
                 )

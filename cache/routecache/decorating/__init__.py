@@ -1,0 +1,1 @@
+"""What `routecache.cached` makes of a function."""

@@ -1,0 +1,182 @@
+"""How a call becomes a key: the function's name, its arguments by parameter, their digest."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+from routecache.errors import ConfigurationError, KeyTypeError
+from routecache.keys import check_key, digest
+
+Args: TypeAlias = tuple[Any, ...]
+Kwargs: TypeAlias = Mapping[str, Any]
+
+_NAME: Final = re.compile(r"[^\s:#@]+")
+_VERSION: Final = re.compile(r"[A-Za-z0-9._-]+")
+_BY_NAME: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_ORDER: Final = "put cached above classmethod, or give key="
+_ADVICE: Final = "name it in ignore= if the result does not depend on it, or give key="
+
+
+class CallKeys:
+    """Gives the calls of one function their keys.
+
+    A key is `NAME#DIGEST`, or `NAME:TEXT` if `key` makes the text, each with `@VERSION` after the
+    name if there is one. So keys of two functions, or of two versions, are never the same.
+
+    Args:
+        function: what is called.
+        name: stands for the function in its keys; its module and qualified name unless given.
+        version: to be changed when results of the same call change their meaning.
+        key: gives the text that stands for the arguments, called with them as they are.
+        ignore: names of parameters that do not enter the key.
+        takes_class: whether the first argument is a class, which enters the key by its name.
+
+    Raises ConfigurationError for what cannot work. Safe for threads.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        version: str | int | None = None,
+        key: Callable[..., str] | None = None,
+        ignore: Iterable[str] = (),
+        takes_class: bool = False,
+    ) -> None:
+        self.title = getattr(function, "__qualname__", type(function).__qualname__)
+        self.signature = _signature(function, self.title)
+        stem = _name(function, self.title) if name is None else _checked(name, _NAME, "name")
+        if version is not None:
+            stem += "@" + _checked(str(version), _VERSION, "version")
+        self._key = key
+        self._by_text, self._by_digest = stem + ":", stem + "#"
+        parameters = self.signature.parameters
+        self._ignored = _ignored(ignore, parameters, self.title)
+        if key is not None and self._ignored:
+            raise ConfigurationError(f"{self.title}: give key= or ignore=, not both")
+        self._names = tuple(parameters)
+        self._all = parameters.keys()
+        self._class_name = next(iter(parameters), None) if takes_class else None
+        # Most signatures are so plain that arguments find their parameters without `bind`.
+        self._plain = all(p.kind in _BY_NAME for p in parameters.values())
+        self._positional = sum(p.kind is _BY_NAME[0] for p in parameters.values())
+        self._defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
+
+    def key(self, args: Args, kwargs: Kwargs) -> str:
+        """The key of the call `function(*args, **kwargs)`.
+
+        Raises KeyTypeError, a TypeError, that names the argument which has no canonical form; and
+        TypeError for arguments that the function does not take.
+        """
+        if self._key is not None:
+            return self._by_text + check_key(self._key(*args, **kwargs), f"key= of {self.title}")
+        arguments = self.arguments(args, kwargs)
+        try:
+            return self._by_digest + digest(arguments)
+        except KeyTypeError as error:
+            raise self._unkeyable(arguments) from error
+
+    def arguments(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
+        """What each parameter that enters the key got, defaults included."""
+        names = self._names
+        if self._plain and len(args) <= self._positional:
+            if len(args) == len(names) and not kwargs:
+                arguments = dict(zip(names, args, strict=True))
+            else:
+                given = dict(zip(names, args, strict=False))
+                arguments = {**self._defaults, **given, **kwargs}
+                if not kwargs.keys().isdisjoint(given) or arguments.keys() != self._all:
+                    arguments = self._bound(args, kwargs)
+        else:
+            arguments = self._bound(args, kwargs)
+        for name in self._ignored:
+            arguments.pop(name, None)
+        if self._class_name is not None:
+            arguments[self._class_name] = class_name(arguments[self._class_name])
+        return arguments
+
+    def _bound(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.title}() {error}") from None  # as the call itself would
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+    def _unkeyable(self, arguments: Mapping[str, Any]) -> KeyTypeError:
+        for name, value in arguments.items():
+            try:
+                digest(value)
+            except KeyTypeError as error:
+                what = str(error).removeprefix("context")
+                what = what.replace(", or leave it out of the context", "")
+                advice = _ORDER if isinstance(value, type) else _ADVICE
+                return KeyTypeError(f"{self.title}: argument {name}{what}; {advice}")
+        return KeyTypeError(f"{self.title}: the arguments are nested too deep; {_ADVICE}")
+
+
+def class_name(cls: type) -> str:
+    """What stands for a class in a key; KeyTypeError for one that its name does not tell apart."""
+    if "<locals>" in cls.__qualname__:
+        raise KeyTypeError(
+            f"the class {cls.__qualname__} is made inside of a function, and others of its name "
+            "may be, too: give key="
+        )
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _signature(function: Callable[..., Any], title: str) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{title} does not tell its parameters: wrap it in a def"
+        ) from error
+
+
+def _name(function: Callable[..., Any], title: str) -> str:
+    module = getattr(function, "__module__", None)
+    if not module or "<lambda>" in title:
+        raise ConfigurationError(
+            f"{title} has no name of its own to begin its keys with: give name="
+        )
+    if "<locals>" in title:
+        inner = inspect.unwrap(function)
+        own = {"__class__", getattr(inner, "__name__", "")}
+        free = [
+            n for n in getattr(getattr(inner, "__code__", None), "co_freevars", ()) if n not in own
+        ]
+        if free:
+            raise ConfigurationError(
+                f"{title} is made inside of a function and uses its {', '.join(free)}, which no "
+                "key would tell apart: pass it as an argument, or give name="
+            )
+    return f"{module}.{title}"
+
+
+def _checked(text: object, pattern: re.Pattern[str], what: str) -> str:
+    if not isinstance(text, str) or not pattern.fullmatch(text):
+        raise ConfigurationError(
+            f"{what}={text!r}: give one or more characters, "
+            + ("no space, ':', '#' or '@'" if pattern is _NAME else "A-Z a-z 0-9 . _ -")
+        )
+    return text
+
+
+def _ignored(
+    ignore: Iterable[str], parameters: Mapping[str, inspect.Parameter], title: str
+) -> frozenset[str]:
+    if isinstance(ignore, str):
+        raise ConfigurationError(f"ignore={ignore!r}: give an iterable of names, such as a tuple")
+    names = frozenset(ignore)
+    unknown = sorted(names - parameters.keys())
+    if unknown:
+        raise ConfigurationError(f"ignore: {title} has no parameter {', '.join(unknown)}")
+    return names
+
+
+def bound_signature(signature: inspect.Signature, bound: int) -> inspect.Signature:
+    """`signature` without the first `bound` parameters."""
+    return signature.replace(parameters=list(signature.parameters.values())[bound:])
