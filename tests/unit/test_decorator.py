@@ -272,7 +272,6 @@ def test_a_decorated_function_may_be_decorated_again() -> None:
         def double(n: int) -> int:
             return 2 * n
 
-        double.unit = "usd"  # type: ignore[attr-defined]
         assert double(2) == double(2) == 4
         assert (near.get(double.cache_key(2)), far.get(double.__wrapped__.cache_key(2))) == (4, 4)
         assert double.cache_key(2).startswith("n#")
