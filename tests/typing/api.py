@@ -2,6 +2,8 @@
 
 from typing import Any, assert_type
 
+from fastapi import FastAPI
+
 from routecache import (
     MISS,
     AsyncCacheManager,
@@ -17,6 +19,10 @@ from routecache import (
     reset_routing_cache,
     snapshot,
 )
+from routecache.adapters.failure import Failure, failure_of
+from routecache.adapters.fastapi import open_routing_cache, routing_lifespan, warmed
+from routecache.adapters.health import ProviderHealth
+from routecache.adapters.litellm import RoutingCacheCallback
 from routecache.exemplars import set_exemplar_source
 from routecache.keys import digest
 from routecache.testing import FakeRemote, ManualTimer
@@ -113,3 +119,19 @@ snapshot().endpoints[0].listeners["connected"]
 assert_type(snapshot().providers["p"], bool)
 set_exemplar_source(lambda: {"trace_id": "t"})
 set_exemplar_source(None)
+
+
+async def adapters(routing: AsyncRoutingCache) -> None:
+    """What routers use of `routecache.adapters`."""
+    assert_type(failure_of(429, "7"), Failure | None)
+    health = ProviderHealth(routing, cooldown=30, max_cooldown=300, failures=3, probe_timeout=1)
+    assert_type(await health.is_up("p"), bool)
+    assert_type(await health.those_up(["p"]), list[str])
+    assert_type(await health.failed("p", Failure("timeout")), bool)
+    health.succeeded("p")
+    await health.close()
+    FastAPI(lifespan=routing_lifespan(warm=lambda cache: cache.get_provider_status("p")))
+    async with open_routing_cache() as cache:
+        assert_type(cache, AsyncRoutingCache)
+    assert_type(await warmed(health.close, seconds=5), bool)
+    assert_type(RoutingCacheCallback(routing, cooldown=30).health, ProviderHealth)

@@ -1,58 +1,246 @@
-"""The health of providers, as snapshots and /metrics tell of it."""
+"""`ProviderHealth`: who is up, who is probed, and what a failure takes with it."""
+
+import asyncio
+import logging
 
 import pytest
 
-from routecache import RoutingCache, RoutingSettings, snapshot
-from routecache.registry import ProcessSnapshot
-from routecache_exporters import RoutecacheCollector
-from tests.snapshots import labels_of, scrape, value
+from routecache import AsyncRoutingCache, RoutingSettings
+from routecache.adapters.failure import Failure
+from routecache.adapters.health import ProviderHealth
+from routecache.errors import ConfigurationError
+from tests.helpers import in_loop
+
+ERROR = Failure("error")
 
 
-@pytest.fixture
-def settings() -> RoutingSettings:
-    return RoutingSettings(enable_redis=False)
+class Probes:
+    """A probe that answers as it is told, and who was probed."""
+
+    def __init__(self) -> None:
+        self.works: dict[str, bool | Exception] = {}
+        self.asked: list[str] = []
+
+    async def __call__(self, provider: str) -> bool:
+        self.asked.append(provider)
+        answer = self.works.get(provider, True)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
-def test_a_provider_is_there_from_its_first_report_until_its_router_closes(
-    settings: RoutingSettings,
+def memory() -> AsyncRoutingCache:
+    """A cache of the test's own, in memory only."""
+    return AsyncRoutingCache(RoutingSettings(enable_redis=False))
+
+
+async def expire(cache: AsyncRoutingCache, provider: str) -> None:
+    """Have the status of `provider` end, as its time to live would."""
+    assert await cache._provider.delete(provider)
+
+
+async def probed(health: ProviderHealth) -> None:
+    """Wait for the probes that go on in the background."""
+    await asyncio.gather(*health._probing.values())
+
+
+@in_loop
+async def test_a_provider_of_which_nothing_is_known_is_up() -> None:
+    async with memory() as cache:
+        assert await ProviderHealth(cache).is_up("p")
+
+
+@in_loop
+async def test_failures_in_a_row_take_a_provider_down_and_a_success_between_does_not() -> None:
+    async with memory() as cache:
+        health = ProviderHealth(cache, failures=3)
+        for _ in range(5):
+            assert not await health.failed("p", ERROR)
+            assert not await health.failed("p", ERROR)
+            health.succeeded("p")
+        assert await health.is_up("p")
+        assert [await health.failed("p", ERROR) for _ in range(3)] == [False, False, True]
+        assert not await health.is_up("p")
+        assert await health.those_up(["p", "q"]) == ["q"]
+
+
+@in_loop
+async def test_a_rate_limit_takes_a_provider_down_at_once() -> None:
+    async with memory() as cache:
+        health = ProviderHealth(cache)
+        assert await health.failed("p", Failure("rate_limit", 7.0))
+        assert not await health.is_up("p")
+        assert await cache.get_provider_status("p") == {"up": False, "why": "rate_limit"}
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"), [(None, 30.0), (7.0, 7.0), (300.0, 60.0), (60.0, 60.0)]
+)
+@in_loop
+async def test_a_provider_is_left_alone_for_as_long_as_it_asks_for_up_to_a_bound(
+    retry_after: float | None, seconds: float
 ) -> None:
-    with RoutingCache(settings) as routing:
-        assert "health.a" not in snapshot().providers
-        routing.report_provider_health("health.a", healthy=True)
-        assert snapshot().providers["health.a"] is True
-        routing.report_provider_health("health.a", healthy=False)
-        assert snapshot().providers["health.a"] is False
-        routing.report_provider_health("health.a", healthy=True)
-        assert snapshot().providers["health.a"] is True
-    assert "health.a" not in snapshot().providers
+    async with memory() as cache:
+        health = ProviderHealth(cache, cooldown=30.0, max_cooldown=60.0)
+        await health.failed("p", Failure("rate_limit", retry_after))
+        left = await cache._provider.ttl("p")
+        assert left is not None
+        assert seconds - 5 < left <= seconds
 
 
-def test_of_two_routers_the_one_that_says_unhealthy_is_heard(settings: RoutingSettings) -> None:
-    with RoutingCache(settings) as one, RoutingCache(settings) as other:
-        one.report_provider_health("health.b", healthy=True)
-        other.report_provider_health("health.b", healthy=False)
-        other.report_provider_health("health.c", healthy=True)
-        providers = snapshot().providers
-        assert (providers["health.b"], providers["health.c"]) == (False, True)
+@in_loop
+async def test_a_provider_that_goes_down_takes_what_names_it_and_nothing_else() -> None:
+    async with memory() as cache:
+        health = ProviderHealth(cache, failures=1)
+        await cache.set_model_selection("of p", "p", providers=("p",))
+        await cache.set_model_selection("of q", "q", providers=("q",))
+        await cache.set_fallback_chain("both", ["q", "p"], providers=("q", "p"))
+        await health.failed("p", ERROR)
+        assert await cache.get_model_selection("of p") is None
+        assert await cache.get_fallback_chain("both") is None
+        assert await cache.get_model_selection("of q") == "q"
+        assert cache.provider_health() == {"p": False}
 
 
-def test_a_router_that_was_dropped_without_being_closed_is_not_kept(
-    settings: RoutingSettings,
+@in_loop
+async def test_what_fails_after_its_provider_went_down_tells_nothing_new() -> None:
+    async with memory() as cache:
+        told: list[object] = []
+        cache.add_invalidation_hook(told.append)
+        health = ProviderHealth(cache, failures=1)
+        taken = await asyncio.gather(*(health.failed("p", ERROR) for _ in range(20)))
+        assert taken.count(True) == 1
+        assert len(told) == 1
+
+
+@in_loop
+async def test_without_a_probe_the_next_request_tries_and_one_failure_is_enough() -> None:
+    async with memory() as cache:
+        health = ProviderHealth(cache, failures=2)
+        await health.failed("p", ERROR)
+        await health.failed("p", ERROR)
+        await expire(cache, "p")
+        assert await health.is_up("p")
+        assert cache.provider_health() == {"p": True}
+        assert await health.failed("p", ERROR)
+        assert not await health.is_up("p")
+
+
+@in_loop
+async def test_a_first_probe_decides_and_is_made_once_for_all_who_ask() -> None:
+    async with memory() as cache:
+        probes = Probes()
+        probes.works["bad"] = False
+        health = ProviderHealth(cache, probe=probes)
+        answers = await asyncio.gather(*(health.is_up(p) for p in ("good", "bad") * 10))
+        assert answers == [True, False] * 10
+        assert sorted(probes.asked) == ["bad", "good"]
+        assert cache.provider_health() == {"bad": False}
+        left = await cache._provider.ttl("bad")
+        assert left is not None
+        assert left <= 30
+
+
+@in_loop
+async def test_after_its_cooldown_a_provider_stays_down_until_a_probe_succeeds() -> None:
+    async with memory() as cache:
+        probes = Probes()
+        health = ProviderHealth(cache, probe=probes, failures=1)
+        await health.failed("p", ERROR)
+        probes.works["p"] = False
+        await expire(cache, "p")
+        assert not any(await asyncio.gather(*(health.is_up("p") for _ in range(10))))
+        await probed(health)
+        assert probes.asked == ["p"]
+        assert not await health.is_up("p")
+        assert probes.asked == ["p"], "while it cools down nobody asks it"
+        probes.works["p"] = True
+        await expire(cache, "p")
+        assert not await health.is_up("p")
+        await probed(health)
+        assert await health.is_up("p")
+        assert probes.asked == ["p", "p"]
+        assert cache.provider_health() == {"p": True}
+
+
+@in_loop
+async def test_a_provider_whose_status_expired_while_up_is_used_while_it_is_probed() -> None:
+    async with memory() as cache:
+        probes = Probes()
+        health = ProviderHealth(cache, probe=probes)
+        assert await health.is_up("p")
+        probes.works["p"] = False
+        await expire(cache, "p")
+        assert await health.is_up("p")
+        await probed(health)
+        assert not await health.is_up("p")
+
+
+@in_loop
+async def test_a_probe_that_raises_or_takes_too_long_counts_as_no_and_its_text_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    routing = RoutingCache(settings)
-    routing.report_provider_health("health.d", healthy=True)
-    del routing
-    assert "health.d" not in snapshot().providers
+    async def hangs(provider: str) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    async with memory() as cache:
+        caplog.set_level(logging.DEBUG, "routecache")
+        probes = Probes()
+        probes.works["p"] = RuntimeError("a secret")
+        assert not await ProviderHealth(cache, probe=probes).is_up("p")
+        assert not await ProviderHealth(cache, probe=hangs, probe_timeout=0.01).is_up("q")
+
+    assert "RuntimeError" in caplog.text
+    assert "TimeoutError" in caplog.text
+    assert "secret" not in caplog.text
 
 
-def test_providers_beyond_the_bound_are_one_which_is_as_ill_as_its_worst() -> None:
-    def exported(ill: str) -> dict[str, float | None]:
-        reported = {f"p{i:02}": f"p{i:02}" != ill for i in range(20)}
-        samples = scrape(RoutecacheCollector(lambda: ProcessSnapshot((), (), reported)))
-        labels = labels_of(samples, "provider_healthy", "provider")
-        return {p: value(samples, "provider_healthy", provider=p) for p in labels}
+@in_loop
+async def test_closing_ends_probes_that_are_under_way() -> None:
+    async with memory() as cache:
+        begun = asyncio.Event()
 
-    assert len(exported("none")) == 17
-    assert exported("none")["other"] == 1
-    assert exported("p19")["other"] == 0
-    assert exported("p03") == {**exported("none"), "p03": 0}
+        async def hangs(provider: str) -> bool:
+            if not begun.is_set():
+                return True
+            await asyncio.Event().wait()
+            return True
+
+        health = ProviderHealth(cache, probe=hangs, probe_timeout=3600)
+        assert await health.is_up("p")
+        begun.set()
+        await expire(cache, "p")
+        assert await health.is_up("p")
+        assert health._probing
+        await health.close()
+        await health.close()
+        assert len(asyncio.all_tasks()) == 1
+
+
+@in_loop
+async def test_what_is_remembered_of_providers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("routecache.adapters.health._MAX_PROVIDERS", 10)
+
+    async with memory() as cache:
+        health = ProviderHealth(cache)
+        for n in range(30):
+            await health.failed(f"p{n}", ERROR)
+            await health.is_up(f"p{n}")
+        assert len(health._failed) == len(health._known) == 10
+
+
+@pytest.mark.parametrize("name", ["cooldown", "max_cooldown", "probe_timeout"])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+@in_loop
+async def test_times_that_cannot_work_are_refused(name: str, seconds: float) -> None:
+    async with memory() as cache:
+        with pytest.raises((ConfigurationError, ValueError), match=name):
+            ProviderHealth(cache, **{name: seconds})  # type: ignore[arg-type]
+
+
+@in_loop
+async def test_no_number_of_failures_is_refused() -> None:
+    async with memory() as cache:
+        with pytest.raises(ValueError, match="failures=0"):
+            ProviderHealth(cache, failures=0)

@@ -1,0 +1,1 @@
+"""routecache in other people's routers: FastAPI gateways and LiteLLM's Router."""

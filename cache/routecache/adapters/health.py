@@ -1,0 +1,192 @@
+"""`ProviderHealth`: which providers a router may use, known to all of its processes."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, TypeAlias, TypeVar
+
+from routecache.adapters.failure import Failure
+from routecache.policy import check_ttl
+from routecache.routing.async_cache import AsyncRoutingCache
+
+_T = TypeVar("_T")
+Probe: TypeAlias = Callable[[str], Awaitable[bool]]
+
+UP: Final = {"up": True, "why": ""}
+"""The status of a provider of which nothing bad is known."""
+
+# Names come from the router's configuration; this bounds what a mistake there can fill.
+_MAX_PROVIDERS: Final = 10_000
+
+_log = logging.getLogger("routecache")
+
+
+class ProviderHealth:
+    """Which providers may be used: the status of each is an entry of an `AsyncRoutingCache`.
+
+    A provider that fails is reported unhealthy, which takes every model choice and fallback chain
+    that names it out of every process, and is left alone for its cooldown: its status is then down
+    for all processes that share the Redis. When the cooldown is over, a probe decides in the
+    background; without one the next request does, and one failure is then enough to be down
+    again. A provider whose status expired while it was up is probed in the background as well, so
+    that a probe holds up a request only if nothing was known of the provider.
+
+    Args:
+        cache: where statuses are kept; closing it is the caller's.
+        probe: asks a provider by name whether it works. What it raises counts as no.
+        source: who reports, as `report_provider_health` takes it.
+        cooldown: seconds that a provider which failed is left alone.
+        max_cooldown: seconds that a provider's own Retry-After may ask for at most.
+        failures: how many failures in a row, as this process sees them, take a provider down. A
+            rate limit does so at once.
+        probe_timeout: seconds after which a probe counts as failed.
+
+    Raises:
+        ConfigurationError: a time that is not a number of seconds greater than 0.
+        ValueError: `failures` less than 1.
+
+    Safe for tasks of one event loop. No call raises because of Redis or of a probe.
+    """
+
+    def __init__(
+        self,
+        cache: AsyncRoutingCache,
+        *,
+        probe: Probe | None = None,
+        source: str = "router",
+        cooldown: float = 30.0,
+        max_cooldown: float = 300.0,
+        failures: int = 3,
+        probe_timeout: float = 1.0,
+    ) -> None:
+        if failures < 1:
+            raise ValueError(f"failures={failures!r}: give a number of at least 1")
+        self.cache = cache
+        self._probe = probe
+        self._source = source
+        self._cooldown = check_ttl(cooldown, "cooldown")
+        self._max_cooldown = check_ttl(max_cooldown, "max_cooldown")
+        self._failures = failures
+        self._probe_timeout = check_ttl(probe_timeout, "probe_timeout")
+        self._failed: dict[str, int] = {}
+        self._known: dict[str, bool] = {}
+        # Whose status was put together from what is known, and has to be asked for anew.
+        self._due: set[str] = set()
+        self._probing: dict[str, asyncio.Task[None]] = {}
+
+    async def is_up(self, provider: str) -> bool:
+        """Whether `provider` may be used, as memory, Redis or last the probe say."""
+
+        async def load() -> dict[str, Any]:
+            return await self._load(provider)
+
+        status = await self.cache.get_provider_status(provider, loader=load)
+        up: bool = status["up"]
+        if provider in self._due:
+            await self._renew(provider, up)
+        elif up is not self._known.get(provider):
+            await self._learn(provider, up)
+        return up
+
+    async def those_up(self, providers: Iterable[str]) -> list[str]:
+        """Those of `providers` that may be used, in their order."""
+        return [provider for provider in providers if await self.is_up(provider)]
+
+    def succeeded(self, provider: str) -> None:
+        """An attempt at `provider` succeeded: its failures in a row begin anew."""
+        self._failed.pop(provider, None)
+
+    async def failed(self, provider: str, failure: Failure) -> bool:
+        """An attempt at `provider` failed; True if that took it down."""
+        count = self._failed.get(provider, 0) + 1
+        _remember(self._failed, provider, count)
+        if failure.kind != "rate_limit" and count < self._failures:
+            return False
+        if self._known.get(provider) is False:
+            # It was under way when the provider went down, and tells nothing new.
+            return False
+        await self._take_down(provider, failure)
+        return True
+
+    async def close(self) -> None:
+        """End the probes that are under way. May be called again."""
+        probing = list(self._probing.values())
+        for task in probing:
+            task.cancel()
+        await asyncio.gather(*probing, return_exceptions=True)
+
+    async def _load(self, provider: str) -> dict[str, Any]:
+        """The status that no tier holds."""
+        if self._probe is None:
+            return UP
+        known = self._known.get(provider)
+        if known is None:
+            known = await self._answers(provider)
+            if known:
+                return UP
+        self._due.add(provider)
+        return UP if known else _down(Failure("probe"))
+
+    async def _renew(self, provider: str, up: bool) -> None:
+        """What `_load` put together: a first probe that failed, or what has to be probed anew."""
+        self._due.discard(provider)
+        if self._known.get(provider) is None:
+            await self._take_down(provider, Failure("probe"))
+            return
+        if not up:
+            # Loaded, it would live as long as good news.
+            await self.cache.set_provider_status(provider, _down(Failure("probe")), self._cooldown)
+        if provider not in self._probing:
+            task = asyncio.create_task(self._probe_again(provider))
+            self._probing[provider] = task
+            task.add_done_callback(lambda _: self._probing.pop(provider, None))
+
+    async def _learn(self, provider: str, up: bool) -> None:
+        before = self._known.get(provider)
+        _remember(self._known, provider, up)
+        if up and before is False:
+            await self.cache.report_provider_health(provider, True, source=self._source)
+
+    async def _probe_again(self, provider: str) -> None:
+        try:
+            if not await self._answers(provider):
+                await self._take_down(provider, Failure("probe"))
+            elif self._known.get(provider) is False:
+                await self._learn(provider, True)
+                await self.cache.set_provider_status(provider, UP)
+        except Exception as error:  # noqa: BLE001  # nobody awaits this task, so it tells itself
+            _log.warning("what a probe found was not entered: %s", type(error).__name__)
+
+    async def _answers(self, provider: str) -> bool:
+        probe = self._probe
+        assert probe is not None
+        try:
+            async with asyncio.timeout(self._probe_timeout):
+                return await probe(provider)
+        except Exception as error:  # noqa: BLE001  # a probe may raise anything
+            # The text of an exception may hold keys or secrets; its type does not.
+            _log.info("the probe of a provider raised %s", type(error).__name__)
+            return False
+
+    async def _take_down(self, provider: str, failure: Failure) -> None:
+        _remember(self._known, provider, False)
+        await self.cache.report_provider_health(
+            provider, False, source=self._source, reason=failure.kind
+        )
+        # After the report, which forgets the status. A choice that another process makes in
+        # between may still name the provider: whoever uses a choice asks `is_up` first.
+        seconds = self._cooldown if failure.retry_after is None else failure.retry_after
+        await self.cache.set_provider_status(
+            provider, _down(failure), min(seconds, self._max_cooldown)
+        )
+
+
+def _down(failure: Failure) -> dict[str, Any]:
+    return {"up": False, "why": failure.kind}
+
+
+def _remember(of: dict[str, _T], provider: str, value: _T) -> None:
+    of.pop(provider, None)
+    of[provider] = value
+    if len(of) > _MAX_PROVIDERS:
+        del of[next(iter(of))]
