@@ -10,7 +10,7 @@ FAULTS_ARGS ?=
 FAULT ?= --list
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check kubernetes-check format bench prove faults fault dashboards metrics-doc matrix manifests requirements wheel clean
+.PHONY: help demo test coverage check kubernetes-check format bench litellm prove faults fault dashboards metrics-doc matrix manifests requirements wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -35,11 +35,22 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml
 demo: $(VENV)/.demo ## replay a sample log on an embedded Redis, with metrics (DEMO_ARGS="--seconds 60 --outage")
 	@$(BIN)/routecache demo $(DEMO_ARGS)
 
-test: $(VENV)/.dev ## run all tests whose servers are installed, and name the others
+test: $(VENV)/.dev $(VENV)-litellm/.installed ## run all tests whose servers are installed, and name the others
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-coverage: $(VENV)/.dev ## run the tests and show which lines none of them reaches
+coverage: $(VENV)/.dev $(VENV)-litellm/.installed ## run the tests and show which lines none of them reaches
 	@$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+
+# LiteLLM takes 400 MB with all that it brings: an environment of its own, where the tests start the
+# example that drives its Router.
+$(VENV)-litellm/.installed: requirements/litellm.txt pyproject.toml
+	@test -x $(VENV)-litellm/bin/python || $(PYTHON) -m venv $(VENV)-litellm
+	@echo "installing requirements/litellm.txt into $(VENV)-litellm"
+	@$(VENV)-litellm/bin/python -m pip --disable-pip-version-check -q install --require-hashes -r $<
+	@$(VENV)-litellm/bin/python -m pip --disable-pip-version-check -q install --no-deps --no-build-isolation -e .
+	@touch $@
+
+litellm: $(VENV)-litellm/.installed ## the environment in which the tests run LiteLLM (400 MB)
 
 check: $(VENV)/.dev ## lint, types, layers, generated files
 	$(BIN)/ruff check .
@@ -116,9 +127,10 @@ requirements: $(VENV)/.dev ## pin anew what requirements/*.txt hold
 	$(COMPILE) --extra cli --extra embedded --extra web -o requirements/demo.txt pyproject.toml requirements/build.in
 	$(COMPILE) --extra cli --extra embedded --extra web -o requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in
 	$(COMPILE) -o requirements/kubernetes.txt requirements/kubernetes.in
+	$(COMPILE) --extra litellm -o requirements/litellm.txt pyproject.toml requirements/build.in requirements/litellm.in
 
 wheel: $(VENV)/.dev ## build dist/*.whl
 	@$(BIN)/python -m build --no-isolation --wheel --outdir dist .
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) $(VENV)-kubernetes dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage*
+	rm -rf $(VENV) $(VENV)-kubernetes $(VENV)-litellm dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage*

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ BRING = (
     "sudo apt-get install -y redis-server prometheus prometheus-alertmanager "
     "prometheus-redis-exporter chromium"
 )
+# Python environments of their own, by the names that suites call them: what brings each, and what
+# is there once it is.
+ENVIRONMENTS = {"litellm": ("make litellm", Path(__file__).parents[1] / ".venv-litellm/.installed")}
 _left_out: dict[str, set[str]] = {}
 
 
@@ -24,7 +28,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept, dropped = [], []
     for item in items:
         needs = [name for mark in item.iter_markers("needs") for name in mark.args]
-        missing = {name for name in needs if shutil.which(name) is None}
+        missing = {name for name in needs if not _is_there(name)}
         if missing:
             suite = item.nodeid.partition("::")[0]
             _left_out.setdefault(suite, set()).update(missing)
@@ -32,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         else:
             kept.append(item)
     if dropped and os.environ.get("CI"):
-        raise pytest.UsageError(f"missing in CI: {_left_out}; bring them with: {BRING}")
+        raise pytest.UsageError(f"missing in CI: {_left_out}; bring them with: {_bring()}")
     config.hook.pytest_deselected(items=dropped)
     items[:] = kept
 
@@ -43,7 +47,20 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("left out")
         for suite, missing in sorted(_left_out.items()):
             terminalreporter.write_line(f"{suite}: needs {', '.join(sorted(missing))}")
-        terminalreporter.write_line(f"bring them with: {BRING}")
+        terminalreporter.write_line(f"bring them with: {_bring()}")
+
+
+def _is_there(name: str) -> bool:
+    if name in ENVIRONMENTS:
+        return ENVIRONMENTS[name][1].exists()
+    return shutil.which(name) is not None
+
+
+def _bring() -> str:
+    """One line that brings all that is missing."""
+    missing = set().union(*_left_out.values())
+    made = [ENVIRONMENTS[name][0] for name in sorted(missing & ENVIRONMENTS.keys())]
+    return " && ".join([*made, *([BRING] if missing - ENVIRONMENTS.keys() else [])])
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -1,0 +1,171 @@
+"""The gateways of docs/examples, with the real FastAPI and the real LiteLLM.
+
+Each test runs for both: two processes of a gateway share a Redis and three providers that answer,
+fail, dawdle or limit the rate as they are told.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from tests.commands import environment
+from tests.gateways import LITELLM_PYTHON, PROVIDERS, ROOT, Fleet, events, fleet
+from tests.helpers import eventually
+
+
+@pytest.fixture(scope="module")
+def fastapi_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with fleet("fastapi", tmp_path_factory.mktemp("fastapi")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def litellm_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with fleet("litellm", tmp_path_factory.mktemp("litellm")) as made:
+        yield made
+
+
+@pytest.fixture(params=["fastapi", pytest.param("litellm", marks=pytest.mark.needs("litellm"))])
+def routers(request: pytest.FixtureRequest) -> Fleet:
+    """A fleet all of whose providers are up."""
+    made: Fleet = request.getfixturevalue(f"{request.param}_fleet")
+    made.redis.start()
+    made.all_up()
+    return made
+
+
+def untouched(routers: Fleet, provider: str, requests: int = 12) -> bool:
+    """Whether both gateways answer, and none of what they are asked reaches `provider`."""
+    before = routers.calls(provider)
+    answered = [who for gateway in routers.gateways for who in gateway.who(requests)]
+    return provider not in answered and routers.calls(provider) == before
+
+
+def test_callers_are_spread_over_the_providers_and_each_keeps_its_own(routers: Fleet) -> None:
+    first, second = routers.gateways
+    assert set(first.who(12)) == {*PROVIDERS}
+    chosen = first.ask("somebody").content
+    assert {gateway.ask("somebody").content for gateway in (first, second) * 3} == {chosen}
+
+
+def test_a_stream_comes_through(routers: Fleet) -> None:
+    answer = routers.gateways[0].ask("somebody", stream=True)
+    parts = [event["choices"][0]["delta"].get("content") for event in events(answer.body)]
+    assert [part for part in parts if part] == [routers.gateways[0].ask("somebody").content]
+
+
+@pytest.mark.parametrize("fault", ["fail", "slow", "limit"])
+def test_a_provider_in_trouble_is_routed_around_by_both_processes(
+    routers: Fleet, fault: str
+) -> None:
+    first, _ = routers.gateways
+    routers.mode("beta", fault)
+    # Whoever is sent to it first is answered by another one.
+    eventually(lambda: "beta" not in first.who(12))
+    eventually(lambda: untouched(routers, "beta"))
+    # It is asked whether it is back, by probes and not by requests.
+    probed = routers.calls("beta", "probe")
+    eventually(lambda: untouched(routers, "beta") and routers.calls("beta", "probe") > probed)
+
+
+def test_news_of_a_provider_reaches_a_process_that_never_asked_it(routers: Fleet) -> None:
+    first, second = routers.gateways
+    regulars = [f"regular-{n}" for n in range(12)]
+    choices = {user: second.ask(user).content for user in regulars}
+    of_gamma = [user for user, chosen in choices.items() if chosen == "gamma"]
+    assert of_gamma
+    routers.mode("gamma", "fail")
+    eventually(lambda: "gamma" not in first.who(12))
+    before = routers.calls("gamma")
+    # The second process had chosen gamma for these, and drops that without a failure of its own.
+    eventually(lambda: {second.ask(user).content for user in of_gamma} <= {"alpha", "beta"})
+    assert routers.calls("gamma") - before <= len(of_gamma)
+    assert eventually(lambda: untouched(routers, "gamma"))
+    # Whoever was with another provider has stayed there.
+    kept = {user: chosen for user, chosen in choices.items() if chosen != "gamma"}
+    assert {user: second.ask(user).content for user in kept} == kept
+
+
+def test_a_provider_that_is_back_is_used_again(routers: Fleet) -> None:
+    routers.mode("alpha", "fail")
+    eventually(lambda: untouched(routers, "alpha"))
+    routers.mode("alpha", "ok")
+    for gateway in routers.gateways:
+        eventually(partial(gateway.uses, *PROVIDERS))
+
+
+def test_requests_go_on_when_redis_stops_and_a_provider_fails_meanwhile(routers: Fleet) -> None:
+    first, second = routers.gateways
+    routers.redis.stop()
+    assert set(first.who(24)) == {*PROVIDERS}
+    routers.mode("beta", "fail")
+    # Each process finds out by itself.
+    for gateway in (first, second):
+        eventually(partial(gateway.uses, "alpha", "gamma"))
+    eventually(lambda: untouched(routers, "beta"))
+    routers.redis.start()
+    routers.mode("beta", "ok")
+    for gateway in (first, second):
+        eventually(partial(gateway.uses, *PROVIDERS))
+
+
+def test_callers_are_told_when_no_provider_is_left(routers: Fleet) -> None:
+    first, _ = routers.gateways
+    for provider in PROVIDERS:
+        routers.mode(provider, "limit")
+    assert first.ask().status == 429
+    if routers.kind == "fastapi":
+        # Once all are known to be down, nobody is asked any more.
+        eventually(lambda: first.ask().status == 503)
+        assert int(first.ask().retry_after or 0) >= 1
+
+
+def test_an_error_of_the_caller_takes_no_provider_down(routers: Fleet) -> None:
+    first, _ = routers.gateways
+    for _ in range(12):
+        assert 400 <= first.ask(messages=[]).status < 500
+    assert set(first.who(12)) == {*PROVIDERS}
+
+
+def test_the_pages_of_the_exporter_tell_of_the_router(routers: Fleet) -> None:
+    first, _ = routers.gateways
+    routers.mode("alpha", "fail")
+    eventually(lambda: "alpha" not in first.who(12))
+    assert "<html" in first.page("/ops/")
+
+    def told() -> bool:
+        metrics = first.page("/ops/metrics")
+        return 'routecache_provider_healthy{provider="alpha"} 0.0' in metrics
+
+    eventually(told)
+    routers.mode("alpha", "ok")
+
+    def told_of_recovery() -> bool:
+        first.who(3)
+        metrics = first.page("/ops/metrics")
+        return 'routecache_provider_healthy{provider="alpha"} 1.0' in metrics
+
+    eventually(told_of_recovery)
+
+
+def test_nothing_secret_and_no_traceback_is_logged(routers: Fleet) -> None:
+    routers.mode("alpha", "fail")
+    eventually(lambda: untouched(routers, "alpha"))
+    for gateway in routers.gateways:
+        log = gateway.log.read_text(errors="replace")
+        assert "Traceback" not in log
+        assert "hello" not in log
+
+
+@pytest.mark.needs("litellm")
+def test_the_stubs_for_type_checkers_are_what_litellm_has() -> None:
+    found = subprocess.run(
+        [LITELLM_PYTHON, ROOT / "tests" / "litellm_surface.py"],
+        env=environment({"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": ""}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (0, "")
