@@ -16,7 +16,7 @@ import yaml
 
 from dashboards import build, typical
 from routecache.stats import LAG_BOUNDS
-from routecache_exporters.catalog import METRICS, NOT_YET
+from routecache_exporters.catalog import METRICS
 from routecache_exporters.metric import PREFIX, Metric
 from routecache_exporters.pack import generated
 from routecache_exporters.pack.config import Config
@@ -48,8 +48,9 @@ without their common prefix RouteCache; an alert on recorded series counts, too.
 
 ## How many series
 
-{idle} from the start, {working} when values are loaded, stored and deleted, tags invalidated and
-two providers reported; a test holds both. Staying there rests on these choices:
+{idle} from the start, {working} when caches were warmed, values are loaded, stored and deleted,
+tags invalidated and two providers reported; a test holds both. Staying there rests on these
+choices:
 
 - **A counter is there at 0 before its first event**, since `increase()` cannot see the event that
   creates a series, but only where that event can happen: nothing of L2 in a cache without it, no
@@ -90,11 +91,6 @@ observation with its `trace_id` and `span_id`. They are in the OpenMetrics forma
 Prometheus asks for; start it with `--enable-feature=exemplar-storage`. An L1 hit has none, and is
 not asked for one. A program with a tracer of another kind sets
 `routecache.exemplars.set_exemplar_source` itself, before the exporter would.
-
-## Not there yet
-
-| name | reason |
-|---|---|
 """
 
 
@@ -171,8 +167,7 @@ def render() -> str:
         loads=len(_bounds("load_duration_seconds")),
         lag=LAG_BOUNDS[-1],
     )
-    planned = [f"| `{PREFIX}{name}` | {reason} |\n" for name, reason in NOT_YET.items()]
-    return _HEAD + "".join(rows) + notes + "".join(planned)
+    return _HEAD + "".join(rows) + notes
 
 
 def _bounds(name: str) -> tuple[float, ...]:
@@ -200,7 +195,7 @@ def _row(metric: Metric, uses: Uses, idle: int, working: int) -> str:
 
 def _values(metric: Metric, label: str) -> str:
     values = metric.label_values.get(label, ())
-    return f" ({', '.join(values)})" if 0 < len(values) <= 6 else ""
+    return f" ({', '.join(values)})" if 0 < len(values) <= 7 else ""
 
 
 def write() -> None:

@@ -1,8 +1,8 @@
 """A typical router as snapshots show it, from which what a metric costs in series is counted.
 
 Four caches, of which one has no L2, over one endpoint that is listened to, under the default
-policy. When idle nothing has happened yet. When working, values are loaded and stored, keys
-deleted, tags invalidated, and two providers' health was reported.
+policy. When idle nothing has happened yet. When working, the caches were warmed, values are loaded
+and stored, keys deleted, tags invalidated, and two providers' health was reported.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,6 +43,7 @@ def working() -> ProcessSnapshot:
         "request_duration": {"l2_hit": _once(REQUEST_BOUNDS), "load": _once(REQUEST_BOUNDS)},
         "value_size": _once(SIZE_BOUNDS),
         "whatif_misses": {"0.25": 1},
+        "warm_up_started": 1.0,
     }
     *caches, tool = (replace(cache, **filled) for cache in idle().caches)
     tool = replace(tool, request_duration={"load": _once(REQUEST_BOUNDS)})

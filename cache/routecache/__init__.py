@@ -20,6 +20,7 @@ from routecache.routing.cache import RoutingCache, get_routing_cache, reset_rout
 from routecache.routing.request_context import RequestContext
 from routecache.routing.settings import RoutingSettings
 from routecache.typing import MISS
+from routecache.warming.options import WarmOptions, WarmProgress, WarmResult
 
 __all__ = [
     "MISS",
@@ -38,6 +39,9 @@ __all__ = [
     "RoutingSettings",
     "SerializationError",
     "ValueTooLargeError",
+    "WarmOptions",
+    "WarmProgress",
+    "WarmResult",
     "cached",
     "caches",
     "get_routing_cache",

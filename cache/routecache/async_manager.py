@@ -1,9 +1,9 @@
 """`AsyncCacheManager`: the two-tier cache for asyncio."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from routecache.errors import CacheClosedError
 from routecache.explanation import Explanation
@@ -15,6 +15,9 @@ from routecache.remote.sync import RedisClient
 from routecache.stats import L1_HIT_BOUNDS, CacheSnapshot
 from routecache.tiered._async import AsyncTiers
 from routecache.typing import MISS, Remote, Removal, Serializer, Timer
+from routecache.warming._async import warm_up
+from routecache.warming.options import Terms, WarmOptions, WarmResult
+from routecache.warming.plan import Plan, Source
 
 
 class AsyncCacheManager:
@@ -81,8 +84,8 @@ class AsyncCacheManager:
         self.sync = manager
         self.core = manager.core
         self.name = manager.name
-        remote = None if manager.remote is None else manager.remote.awaited()
-        self.tiers = AsyncTiers(manager.core, remote, manager.tend)
+        self.remote = None if manager.remote is None else manager.remote.awaited()
+        self.tiers = AsyncTiers(manager.core, self.remote, manager.tend)
         self._closed = False
         self._timer = manager.core.timer
         self._thread = manager.core.books.stats.cells.local
@@ -174,6 +177,25 @@ class AsyncCacheManager:
     async def clear(self) -> bool:
         """See `BaseCacheManager.clear`."""
         return await self._open().clear()
+
+    async def warm(
+        self,
+        keys_or_items: Source | AsyncIterable[Any] = None,
+        *,
+        loader: Callable[[str], Any] | None = None,
+        ttl: float | None = None,
+        tags: Iterable[str] | Callable[[Any], Iterable[str]] = (),
+        limit: int | None = None,
+        **options: Unpack[WarmOptions],
+    ) -> WarmResult:
+        """See `BaseCacheManager.warm`; `loader` and source may be asynchronous or plain.
+
+        A plain source is read in a thread. A plain loader runs on the event loop, which nothing
+        can interrupt: one that may block has to be a coroutine function.
+        """
+        tiers, terms = self._open(), Terms(**options)
+        plan = Plan(self.core, keys_or_items, terms, loader=loader, ttl=ttl, tags=tags, limit=limit)
+        return (await warm_up([(plan, tiers, self.remote)], terms))[0]
 
     async def ttl(self, key: str) -> float | None:
         """See `BaseCacheManager.ttl`."""

@@ -70,6 +70,7 @@ def digest(context: object, *, algorithm: DigestAlgorithm = "blake2b") -> str:
 #   P:v1:{key}      value      P:lease:{key}   lease, on the value's cluster slot
 #   P:v1:{}         for an instant, when all of P has changed
 #   P:tag:<tag>     tag        P:hb:<process>  heartbeat
+#   P:warm:{fleet}  lease of a warm-up, and P:warmed:{fleet} for a minute after its end
 #
 # A prefix can hold no brace, so `P:v1:{` begins the values of P and of no other prefix. Keys are
 # joined with `+`, because an f-string formats a str Enum as its name on Python 3.11 and the look-up
@@ -147,6 +148,15 @@ def tag_key(prefix: str, tag: str) -> str:
 def heartbeat_key(prefix: str, process: str) -> str:
     """Where the listener of `process` writes to itself, `P:hb:<process>`."""
     return prefix + ":hb:" + process
+
+
+def warm_up_keys(prefix: str, fleet: str) -> tuple[str, str]:
+    """Where it stands that a fleet's warm-up has ended, `P:warmed:{fleet}`, and its lease.
+
+    On one cluster slot. Neither is a key of any other prefix, whatever that ends in.
+    """
+    inside = _inside(fleet) + "}"
+    return prefix + ":warmed:{" + inside, prefix + ":warm:{" + inside
 
 
 def value_prefix(prefix: str, version: int = WIRE_VERSION) -> str:

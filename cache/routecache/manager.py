@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from routecache import keys, publishing, registry
 from routecache.errors import CacheClosedError, ConfigurationError, KeyTypeError
@@ -18,6 +18,9 @@ from routecache.tiered._core import TieredCore
 from routecache.tiered._sync import SyncTiers
 from routecache.tiered.tending import Tending
 from routecache.typing import MISS, Remote, Removal, Serializer, Timer
+from routecache.warming._sync import warm_up
+from routecache.warming.options import Terms, WarmOptions, WarmResult
+from routecache.warming.plan import Plan, Source
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
 
@@ -243,6 +246,38 @@ class BaseCacheManager:
         """
         return self.tiers.clear()
 
+    def warm(
+        self,
+        keys_or_items: Source = None,
+        *,
+        loader: Callable[[str], Any] | None = None,
+        ttl: float | None = None,
+        tags: Iterable[str] | Callable[[Any], Iterable[str]] = (),
+        limit: int | None = None,
+        **options: Unpack[WarmOptions],
+    ) -> WarmResult:
+        """Fill the cache before anybody asks: from L2, and what L2 lacks by `loader`.
+
+        Returns at the deadline whatever hangs, with what there is then, and never raises because
+        of L2 or of what a loader raises. What a tier holds already is left as it is. Nothing of it
+        is a request, hit or miss. See docs/warming.md.
+
+        Args:
+            keys_or_items: keys, or pairs of key and value, hottest first; a mapping; a function
+                that gives any of these. None stands for the hottest keys of L2.
+            loader: gives the value of a key, or MISS; without it, keys that L2 lacks are skipped.
+            ttl, tags: as of `get_or_load`.
+            limit: keys at most, as many as L1 holds if None.
+            options: see `WarmOptions`; concurrency=8, deadline=10 seconds, rate=None per second,
+                fleet="startup", enough=0.5, progress=None.
+
+        Raises:
+            ConfigurationError, TypeError: a mistake in the arguments, or a key that cannot be one.
+        """
+        terms = Terms(**options)
+        plan = Plan(self.core, keys_or_items, terms, loader=loader, ttl=ttl, tags=tags, limit=limit)
+        return warm_up([(plan, self.tiers, self.remote)], terms)[0]
+
     def ttl(self, key: str) -> float | None:
         """Seconds for which a tier will still answer for the key; None if none holds it."""
         return self.tiers.ttl(key)
@@ -310,6 +345,7 @@ class BaseCacheManager:
             stale_reasons=core.policy.stale_reasons | ({"blind"} if core.listens else set()),
             refresh_kinds=core.policy.refresh_kinds,
             last_invalidation=core.last_invalidation,
+            warm_up=core.warm_up,
         )
 
     def close(self) -> None:

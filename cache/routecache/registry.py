@@ -21,6 +21,25 @@ class Observable(Protocol):
         ...
 
 
+class Warmed(Protocol):
+    """A manager's last warm-up: when one started and last completed, and what it warmed."""
+
+    @property
+    def started(self) -> float | None:
+        """Seconds since the epoch; None before the first."""
+        ...
+
+    @property
+    def completed(self) -> float | None:
+        """Seconds since the epoch; None if none ever completed."""
+        ...
+
+    @property
+    def entries(self) -> int:
+        """Entries that it warmed."""
+        ...
+
+
 class KnowsHealth(Protocol):
     """A router's caches, as far as the health of its providers is concerned."""
 
@@ -126,10 +145,12 @@ def add_gauges(
     stale_reasons: Iterable[str],
     refresh_kinds: Iterable[str],
     last_invalidation: float | None,
+    warm_up: "Warmed",
 ) -> CacheSnapshot:
     """`snapshot` with one manager's gauges added: sizes sum, TTLs take the larger."""
-    ttls = [ttl for ttl in (snapshot.l2_ttl, l2_ttl) if ttl is not None]
-    invalidations = [at for at in (snapshot.last_invalidation, last_invalidation) if at is not None]
+    completed = warm_up.completed
+    if warm_up.started is not None and completed is None:
+        completed = 0.0  # one that never completed is older than any that did
     return replace(
         snapshot,
         l1_entries=snapshot.l1_entries + l1_entries,
@@ -138,11 +159,20 @@ def add_gauges(
         loads_in_flight=snapshot.loads_in_flight + loads_in_flight,
         recovery_pending=snapshot.recovery_pending + recovery_pending,
         l1_ttl=max(snapshot.l1_ttl, l1_ttl),
-        l2_ttl=max(ttls, default=None),
+        l2_ttl=_known(max, snapshot.l2_ttl, l2_ttl),
         policy=policy,
         serializer=serializer,
         l2=l2 or snapshot.l2,
         stale_reasons=snapshot.stale_reasons.union(stale_reasons),
         refresh_kinds=snapshot.refresh_kinds.union(refresh_kinds),
-        last_invalidation=max(invalidations, default=None),
+        last_invalidation=_known(max, snapshot.last_invalidation, last_invalidation),
+        warm_entries=snapshot.warm_entries + warm_up.entries,
+        warm_up_started=_known(max, snapshot.warm_up_started, warm_up.started),
+        warm_up_completed=_known(min, snapshot.warm_up_completed, completed),
     )
+
+
+def _known(
+    choose: Callable[[float, float], float], one: float | None, other: float | None
+) -> float | None:
+    return other if one is None else one if other is None else choose(one, other)

@@ -56,6 +56,9 @@ class CacheSnapshot:
     in books.py. `stale_reasons` and `refresh_kinds` are those that the policies of live managers
     allow. `whatif_misses` are those predicted for L1, by scale; see sizing.py.
     `last_invalidation` is when one was last made or heard, in seconds since the epoch.
+    `warm_up_started` is when the last warm-up began, and `warm_up_completed` when one last
+    completed in the manager where that is longest ago, 0 if it never has; None before the first.
+    `warm_entries` are what the last ones have warmed.
     """
 
     name: str
@@ -100,6 +103,9 @@ class CacheSnapshot:
     stale_reasons: frozenset[str] = frozenset()
     refresh_kinds: frozenset[str] = frozenset()
     last_invalidation: float | None = None
+    warm_entries: int = 0
+    warm_up_started: float | None = None
+    warm_up_completed: float | None = None
 
     @property
     def requests(self) -> int:

@@ -5,6 +5,7 @@ The contract suite that runs on `FakeRemote` also runs on real servers.
 
 import asyncio
 import fnmatch
+import itertools
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -62,6 +63,8 @@ class FakeRemote:
         self._offset = clock_offset
         self._lock = threading.RLock()
         self._data: dict[str, tuple[bytes, float]] = {}
+        self._reads = itertools.count(1)
+        self._read_at: dict[str, int] = {}
         self._jobs: list[Callable[[], bool]] = []
         self._sinks: list[tuple[tuple[str, ...], weakref.ref[Sink]]] = []
 
@@ -100,7 +103,7 @@ class FakeRemote:
         """The payload under each key."""
         failure = self._command("get")
         with self._lock:
-            return [failure or self._live(key) for key in keys]
+            return [failure or self._read(key) for key in keys]
 
     def lease_many(
         self, wanted: Sequence[LeaseWanted], life_ms: int, deadline: float
@@ -111,7 +114,7 @@ class FakeRemote:
             return [failure or self._lease(w, life_ms) for w in wanted]
 
     def _lease(self, wanted: LeaseWanted, life_ms: int) -> Leased:
-        payload = self._live(wanted.value_key)
+        payload = self._read(wanted.value_key)
         if payload is not None and not wanted.beside_value:
             return Leased(payload, None)
         token = self._live(wanted.lease_key)
@@ -212,6 +215,16 @@ class FakeRemote:
         self._tell([*doomed, *map(all_changed, tracked)])
         return len(doomed)
 
+    def hottest(self, pattern: str, most: int, deadline: float) -> list[str] | RemoteError:
+        """The keys that match, those read last first."""
+        failure = self._command("scan")
+        if failure is not None:
+            return failure
+        with self._lock:
+            found = [k for k in self._data if fnmatch.fnmatchcase(k, pattern) and self._live(k)]
+            found.sort(key=lambda key: -self._read_at.get(key, 0))
+        return found[:most]
+
     def watch(self, prefixes: Sequence[str], sink: Sink) -> bool:
         """Have `sink` told of writes under `prefixes`."""
         self._sinks.append((tuple(prefixes), weakref.ref(sink)))
@@ -272,6 +285,12 @@ class FakeRemote:
 
     def _write(self, key: str, payload: bytes, ttl_ms: int) -> None:
         self._data[key] = (payload, self.timer() + ttl_ms / 1000)
+
+    def _read(self, key: str) -> bytes | None:
+        payload = self._live(key)
+        if payload is not None:
+            self._read_at[key] = next(self._reads)
+        return payload
 
     def _live(self, key: str) -> bytes | None:
         payload, expires_at = self._data.get(key, (None, 0.0))
@@ -364,6 +383,10 @@ class AsyncFakeRemote:
     async def clear(self, patterns: Sequence[str]) -> int | RemoteError:
         """As `FakeRemote.clear`."""
         return await _between_turns(self.fake.clear, patterns)
+
+    async def hottest(self, pattern: str, most: int, deadline: float) -> list[str] | RemoteError:
+        """As `FakeRemote.hottest`."""
+        return await _between_turns(self.fake.hottest, pattern, most, deadline)
 
     async def close(self) -> None:
         """Do nothing: a fake belongs to its test."""

@@ -41,7 +41,7 @@ MISS: Final = _Miss.MISS
 MissType: TypeAlias = Literal[_Miss.MISS]
 
 Tier: TypeAlias = Literal["l1", "l2"]
-Operation: TypeAlias = Literal["get", "set", "delete", "clear", "tags", "connect"]
+Operation: TypeAlias = Literal["get", "set", "delete", "clear", "tags", "connect", "scan"]
 L1MissReason: TypeAlias = Literal["cold", "expired", "evicted", "invalidated"]
 MissReason: TypeAlias = Literal[L1MissReason, "l2_unavailable", "undecodable"]
 Outcome: TypeAlias = Literal["l2_hit", "load", "stale", "miss", "error"]
@@ -243,6 +243,10 @@ class AsyncRemote(RemoteState, Protocol):
         """As `Remote.clear`."""
         ...
 
+    async def hottest(self, pattern: str, most: int, deadline: float) -> list[str] | RemoteError:
+        """As `Remote.hottest`."""
+        ...
+
     async def close(self) -> None:
         """As `Remote.close`."""
         ...
@@ -303,6 +307,13 @@ class Remote(RemoteState, Protocol):
 
     def clear(self, patterns: Sequence[str]) -> int | RemoteError:
         """Delete all keys that match a pattern; returns their number."""
+        ...
+
+    def hottest(self, pattern: str, most: int, deadline: float) -> list[str] | RemoteError:
+        """At most so many keys that match `pattern`, those that are asked for most first.
+
+        As far as the server knows, and as far as it was walked by `deadline`.
+        """
         ...
 
     def close(self) -> None:

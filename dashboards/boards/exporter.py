@@ -1,8 +1,8 @@
-"""Exporter and runtime: whether all processes are seen, what that costs, and what they run."""
+"""Exporter and runtime: whether all processes are seen, what they cost and run, and warm-ups."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards.parts import exporter, fleet
+from dashboards.parts import exporter, fleet, warming
 from dashboards.shared import Cell, Row, lay_out, new_dashboard
 from routecache_exporters.pack import panels as uids
 
@@ -12,7 +12,8 @@ def dashboard() -> Dashboard:
     new = new_dashboard(
         uids.EXPORTER,
         "RouteCache / Exporter and runtime",
-        "Targets, scrapes and their cost, the processes' CPU and memory, versions and settings.",
+        "Targets, scrapes and their cost, warm-ups, the processes' CPU and memory, versions and "
+        "settings.",
     )
     return lay_out(new, _rows()).build()
 
@@ -36,6 +37,14 @@ def _rows() -> list[Row]:
                 Cell(fleet.collectors(), 16, 0, 8, 8),
                 Cell(exporter.series_by_target(), 0, 8, 12, 8),
                 Cell(exporter.overflow(), 12, 8, 12, 8),
+            ],
+        ),
+        Row(
+            "Warm-up",
+            [
+                Cell(warming.failed(), 0, 0, 5, 8),
+                Cell(warming.entries(), 5, 0, 9, 8),
+                Cell(warming.warm_ups(), 14, 0, 10, 8),
             ],
         ),
         Row(

@@ -274,6 +274,20 @@ START_TIMESTAMP: Final = metric(
     "When this process began to count for the cache, in seconds since the epoch.",
     unit="seconds", aggregation="max",
 )
+WARMUP_ENTRIES: Final = metric(
+    "warmup_entries", "gauge", ("cache",),
+    "Entries that the last warm-up of this process has warmed; counts up while one goes on.",
+)
+WARMUP_STARTED: Final = metric(
+    "warmup_started_timestamp_seconds", "gauge", ("cache",),
+    "When the last warm-up of the cache started, in seconds since the epoch.",
+    unit="seconds", aggregation="max",
+)
+WARMUP_COMPLETED: Final = metric(
+    "warmup_last_completed_timestamp_seconds", "gauge", ("cache",),
+    "When a warm-up of the cache last completed, in seconds since the epoch; 0 if none has.",
+    unit="seconds", aggregation="min",
+)
 COLLECT_DURATION: Final = metric(
     "collect_duration_seconds", "gauge", ("collector",),
     "Time that this part of the scrape took.",
@@ -310,16 +324,10 @@ METRICS: Final[tuple[Metric, ...]] = (
     L2_OPERATION_DURATION, L2_CIRCUITS, L2_CIRCUIT_TRANSITIONS, L2_CIRCUIT_FAILURES,
     L2_CONNECTIONS, L2_MAX_CONNECTIONS, L2_CONNECTION_WAIT,
     PROVIDER_HEALTHY,
-    START_TIMESTAMP, COLLECT_DURATION, COLLECT_SUCCESS, LABEL_OVERFLOW, BUILD_INFO, CONFIG_INFO,
+    START_TIMESTAMP, WARMUP_ENTRIES, WARMUP_STARTED, WARMUP_COMPLETED,
+    COLLECT_DURATION, COLLECT_SUCCESS, LABEL_OVERFLOW, BUILD_INFO, CONFIG_INFO,
 )
 # fmt: on
 """The catalogue, in the order in which it is exported."""
 
 BY_NAME: Final[Mapping[str, Metric]] = MappingProxyType({metric.name: metric for metric in METRICS})
-
-NOT_YET: Final[Mapping[str, str]] = MappingProxyType({
-    "warmup_entries": "caches cannot be warmed yet",
-    "warmup_started_timestamp_seconds": "caches cannot be warmed yet",
-    "warmup_last_completed_timestamp_seconds": "caches cannot be warmed yet",
-})  # fmt: skip
-"""Names that are planned and reserved, and why nothing can feed them so far."""

@@ -54,6 +54,9 @@ CACHE_GAUGES: Final[Mapping[str, Join]] = {
     "stale_reasons": or_,
     "refresh_kinds": or_,
     "last_invalidation": _known(max),
+    "warm_entries": add,
+    "warm_up_started": _known(max),
+    "warm_up_completed": _known(min),
 }
 ENDPOINT_GAUGES: Final[Mapping[str, Join]] = {
     "circuit": _best,

@@ -129,6 +129,11 @@ def _cache(each: CacheSnapshot, now: Reading, earlier: Reading | None) -> CacheM
             "received": each.invalidations_received,
             "last": each.last_invalidation,
         },
+        "warm_up": {
+            "started": each.warm_up_started,
+            "completed": each.warm_up_completed or None,
+            "entries": each.warm_entries,
+        },
         "load_seconds_avoided": each.load_seconds_avoided,
         "overhead_seconds": each.overhead_seconds,
         "recent": None if earlier is None else _recent(each, now, earlier),

@@ -95,6 +95,14 @@ class Recovery(TypedDict):
     overflows: int
 
 
+class WarmUpMetrics(TypedDict):
+    """The last warm-up: when it `started`, when one last `completed`, `entries` it has warmed."""
+
+    started: float | None
+    completed: float | None
+    entries: int
+
+
 class CacheMetrics(Lookups):
     """One cache since `started`. `live`: it has a manager now; without one, sizes are 0.
 
@@ -121,6 +129,7 @@ class CacheMetrics(Lookups):
     size_rejections: int
     errors: list[ErrorCount]
     recovery: Recovery
+    warm_up: WarmUpMetrics
     invalidations: Invalidations
     load_seconds_avoided: float
     overhead_seconds: float

@@ -96,6 +96,10 @@ def cache_rows(snapshot: CacheSnapshot, name: str) -> Iterator[Row]:
 
     if snapshot.start_timestamp:  # some living process counts for it
         yield catalog.START_TIMESTAMP, (name,), snapshot.start_timestamp
+    if snapshot.warm_up_started is not None:
+        yield catalog.WARMUP_ENTRIES, (name,), snapshot.warm_entries
+        yield catalog.WARMUP_STARTED, (name,), snapshot.warm_up_started
+        yield catalog.WARMUP_COMPLETED, (name,), snapshot.warm_up_completed or 0.0
     if snapshot.policy:  # a manager lives: without one there is no size, TTL or configuration
         yield from _gauges(snapshot, name)
 

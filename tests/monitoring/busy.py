@@ -99,6 +99,7 @@ class Busy:
         }
 
     def busy(self) -> dict[str, int]:
+        self.model.warm(["k0", "w0", "w1"], loader=str.upper)
         self._redis.config_set("maxmemory", "64mb")
         self._redis.config_set("slowlog-log-slower-than", 0)
         eventually(lambda: self.model.core.hears)

@@ -23,6 +23,8 @@ NAMES = {
     "AsyncTransport": "Transport",
     "AsyncClusterTransport": "ClusterTransport",
     "AsyncServerTransport": "ServerTransport",
+    "AsyncWarmUp": "SyncWarmUp",
+    "Tasks": "Threads",
 }
 
 
@@ -73,6 +75,13 @@ def test_the_drivers_do_the_same_in_the_same_order() -> None:
     sync = methods(ROOT / "tiered/_sync.py", "SyncTiers")
     awaited = methods(ROOT / "tiered/_async.py", "AsyncTiers")
     assert len(sync) > 20
+    assert awaited == sync
+
+
+def test_the_drivers_of_a_warm_up_take_the_same_steps() -> None:
+    sync = methods(ROOT / "warming/_sync.py", "SyncWarmUp")
+    awaited = methods(ROOT / "warming/_async.py", "AsyncWarmUp")
+    assert len(sync) > 8
     assert awaited == sync
 
 

@@ -62,7 +62,8 @@ def full(snapshot: Any, n: int) -> Any:
             changes[field.name] = {KEYS[field.name]: histogram} if mapped else histogram
         elif isinstance(value, Mapping):
             changes[field.name] = {KEYS[field.name]: number}
-        elif isinstance(value, int | float):
+        elif isinstance(value, int | float) or "float" in str(field.type):
+            value = 0.0 if value is None else value
             changes[field.name] = type(value)(number)
     return replace(snapshot, **changes)
 

@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from routecache_exporters import catalog
 from routecache_exporters.cli import main
 from routecache_exporters.demo.shorten import RANGES, WAITS
 from routecache_exporters.pack import build, inhibition
 from routecache_exporters.pack.config import Config, seconds
 from routecache_exporters.pack.config_file import parse
-from routecache_exporters.pack.groups import PENDING, files, groups
+from routecache_exporters.pack.groups import files, groups
 from routecache_exporters.pack.masks import CAUSES
 from routecache_exporters.pack.panels import PANELS
 from routecache_exporters.pack.rules import Recording
@@ -45,13 +44,6 @@ def test_check_fails_on_a_stale_and_a_left_over_file_and_a_write_mends_it(
 def test_every_alert_has_a_panel_and_is_in_the_table_of_causes_or_silent() -> None:
     named = {alert.name for group in groups(Config()) for alert in group.alerts}
     assert named == set(PANELS) == {*CAUSES, "RecentCause", "Watchdog"}
-
-
-def test_a_pending_alert_waits_for_a_metric_that_is_planned_and_not_there() -> None:
-    named = {alert.name for group in groups(Config()) for alert in group.alerts}
-    for name, (metric, _) in PENDING.items():
-        assert metric in catalog.NOT_YET
-        assert name not in named
 
 
 def test_a_group_comes_after_those_that_record_what_it_reads() -> None:

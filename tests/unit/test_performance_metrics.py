@@ -56,6 +56,9 @@ def busy() -> CacheSnapshot:
         },
         l1_entries=50,
         last_invalidation=1e9 + 55.0,
+        warm_entries=40,
+        warm_up_started=1e9 + 1.0,
+        warm_up_completed=1e9 + 3.0,
     )
 
 

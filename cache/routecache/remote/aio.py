@@ -10,6 +10,7 @@ from routecache.remote import commands
 from routecache.remote.announcing import Announcing
 from routecache.remote.commands import SCAN_COUNT, SCAN_STEP_TIMEOUT, Request
 from routecache.remote.endpoint import Endpoint
+from routecache.remote.hottest import Hottest, refused
 from routecache.remote.topology import async_transport_for
 from routecache.remote.transport import AsyncTransport, Transport
 from routecache.typing import Leased, LeaseWanted, Seen, Sink, WireItem
@@ -151,6 +152,40 @@ class AsyncioRemote:
                     deleted += int(reply)
             if cursor == b"0":
                 return deleted
+
+    async def hottest(self, pattern: str, most: int, deadline: float) -> list[str] | RemoteError:
+        """At most so many keys that match `pattern`, hottest first; see hottest.py."""
+        found = Hottest(most)
+        for target in self.transport.scan_targets():
+            found.begin()
+            failure = await self._survey(target, pattern, found, deadline)
+            if failure is not None:
+                return failure
+        return found.ranked()
+
+    async def _survey(
+        self, target: AsyncTransport, pattern: str, found: Hottest, deadline: float
+    ) -> RemoteError | None:
+        cursor = b"0"
+        while found.goes_on() and self.left(deadline) > 0:
+            scan = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
+            walked = (await target.execute("scan", self._step(deadline), (scan,)))[0]
+            if isinstance(walked, RemoteError):
+                return walked
+            cursor, keys = walked
+            if keys:
+                asked = found.questions(keys)
+                replies = await target.execute("scan", self._step(deadline), asked)
+                found.answered(keys, replies)
+                failure = refused(replies)
+                if failure is not None:
+                    return failure
+            if cursor == b"0":
+                break
+        return None
+
+    def _step(self, deadline: float) -> float:
+        return min(deadline, self.deadline(SCAN_STEP_TIMEOUT))
 
     async def close(self) -> None:
         """Close the connections; `sync` stays open."""

@@ -16,6 +16,7 @@ from routecache.remote.announcing import Announcer, WeakSink
 from routecache.remote.background import Background
 from routecache.remote.commands import SCAN_COUNT, SCAN_STEP_TIMEOUT, Request
 from routecache.remote.endpoint import Endpoint
+from routecache.remote.hottest import Hottest, refused
 from routecache.remote.listener import listener_for
 from routecache.remote.topology import is_cluster, transport_for
 from routecache.remote.transport import Transport
@@ -171,6 +172,40 @@ class SyncRemote:
                     deleted += int(reply)
             if cursor == b"0":
                 return deleted
+
+    def hottest(self, pattern: str, most: int, deadline: float) -> list[str] | RemoteError:
+        """At most so many keys that match `pattern`, hottest first; see hottest.py."""
+        found = Hottest(most)
+        for target in self.transport.scan_targets():
+            found.begin()
+            failure = self._survey(target, pattern, found, deadline)
+            if failure is not None:
+                return failure
+        return found.ranked()
+
+    def _survey(
+        self, target: Transport, pattern: str, found: Hottest, deadline: float
+    ) -> RemoteError | None:
+        cursor = b"0"
+        while found.goes_on() and self.left(deadline) > 0:
+            scan = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
+            walked = target.execute("scan", self._step(deadline), (scan,))[0]
+            if isinstance(walked, RemoteError):
+                return walked
+            cursor, keys = walked
+            if keys:
+                asked = found.questions(keys)
+                replies = target.execute("scan", self._step(deadline), asked)
+                found.answered(keys, replies)
+                failure = refused(replies)
+                if failure is not None:
+                    return failure
+            if cursor == b"0":
+                break
+        return None
+
+    def _step(self, deadline: float) -> float:
+        return min(deadline, self.deadline(SCAN_STEP_TIMEOUT))
 
     def watch(self, prefixes: Sequence[str], sink: Sink) -> bool:
         """Have `sink` told of what happens to keys with these prefixes."""

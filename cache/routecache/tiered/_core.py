@@ -11,13 +11,13 @@ server's clock.
 """
 
 from routecache.tiered.explaining import Explaining
-from routecache.tiered.reading import Reading
 from routecache.tiered.spans import Spans
 from routecache.tiered.state import LEASE_MS, TAG_TTL
+from routecache.tiered.warming import Warming
 from routecache.tiered.writing import Writing
 
 __all__ = ["LEASE_MS", "TAG_TTL", "TieredCore"]
 
 
-class TieredCore(Reading, Writing, Explaining, Spans):
+class TieredCore(Warming, Writing, Explaining, Spans):
     """State and decisions of one manager. Safe for threads and tasks: nothing here blocks."""

@@ -17,6 +17,7 @@ from routecache.tiered.flights import ABANDONED, Flight, Landing
 from routecache.tiered.operations import Read, Write
 from routecache.tiered.tending import Tending
 from routecache.tiered.waits import SyncWaits
+from routecache.tiered.warming import Filled
 from routecache.typing import MISS, RefreshKind, Remote
 
 Loader: TypeAlias = Callable[[], Any]
@@ -234,18 +235,27 @@ class SyncTiers:
         self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
     ) -> None:
         if tracing.hook is None or not tracing.wanted_behind(flight.origin):
-            self._bring_home(flight, loader, ttl, tags, kind)
+            self._refreshed(flight, loader, ttl, tags, kind)
             return
         details = self.core.details("refresh", kind, link=flight.origin)
         with tracing.Opened(details) as span:
-            span.outcome = self._bring_home(flight, loader, ttl, tags, kind)
+            span.outcome = self._refreshed(flight, loader, ttl, tags, kind)
 
-    def _bring_home(
+    def _refreshed(
         self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags, kind: RefreshKind
     ) -> tracing.SpanOutcome:
-        """Lead `flight` in the background; says how it ended."""
         core = self.core
         read = core.begin_refresh(flight.key, kind)
+        try:
+            return self._bring_home(flight, read, loader, ttl, tags)
+        finally:
+            core.end_refresh(read, kind)
+
+    def _bring_home(
+        self, flight: Flight, read: Read, loader: Loader, ttl: float | None, tags: Tags
+    ) -> tracing.SpanOutcome:
+        """Lead `flight` for nobody who waits; says how it ended."""
+        core = self.core
         try:
             landing = self._answer(flight, read, loader, ttl, tags)
         except Exception as error:  # noqa: BLE001  # counted; it belongs to those who wait for it
@@ -254,11 +264,8 @@ class SyncTiers:
         except BaseException:
             core.flights.abandon(flight)
             raise
-        else:
-            core.flights.land(flight, landing)
-            return core.outcome(landing)
-        finally:
-            core.end_refresh(read, kind)
+        core.flights.land(flight, landing)
+        return core.outcome(landing)
 
     def _answer(
         self, flight: Flight, read: Read, loader: Loader, ttl: float | None, tags: Tags
@@ -368,6 +375,30 @@ class SyncTiers:
         if remote is not None and read.token is not None and core.policy.distributed_lock:
             lease = [(read.lease_key, read.token)]
             core.failed("set", remote.renew_leases(lease, 0, remote.deadline(left)))
+
+    # Warming
+
+    def fill(self, wanted: Sequence[str]) -> list[Filled]:
+        """Take what L2 holds of the keys into L1, in one round trip; they are no look-ups."""
+        core = self.core
+        core.check_keys(*wanted)
+        reads = core.begin_warming(wanted)
+        try:
+            self._fetch(reads, core.policy.l2_timeout)
+            return core.filled(reads)
+        finally:
+            core.end_warming(reads)
+
+    def warm(
+        self, flight: Flight, loader: Loader, ttl: float | None, tags: Tags
+    ) -> tracing.SpanOutcome:
+        """Lead `flight`, of a key that is to be warm; it is no look-up. Says how it ended."""
+        core = self.core
+        reads = core.begin_warming((flight.key,), loads=True)
+        try:
+            return self._bring_home(flight, reads[0], loader, ttl, tags)
+        finally:
+            core.end_warming(reads)
 
     # Writes
 

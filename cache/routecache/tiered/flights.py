@@ -13,7 +13,7 @@ leads what is kept in a context variable, which the tasks that a loader starts i
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -142,18 +142,20 @@ class Flights:
     def land(self, flight: Flight, landing: Landing) -> None:
         """End `flight` with a value, or abandon it; later callers start a new one."""
         self.detach(flight.key, flight)
-        flight.future.set_result(landing)
+        with suppress(InvalidStateError):  # a warm-up has given it up: nobody waits any more
+            flight.future.set_result(landing)
 
     def abandon(self, flight: Flight) -> None:
         """End `flight` without an outcome, unless it has one."""
         self.detach(flight.key, flight)
-        if not flight.future.done():
+        with suppress(InvalidStateError):
             flight.future.set_result(ABANDONED)
 
     def fail(self, flight: Flight, error: BaseException) -> None:
         """End `flight` with its loader's exception."""
         self.detach(flight.key, flight)
-        flight.future.set_exception(error)
+        with suppress(InvalidStateError):
+            flight.future.set_exception(error)
 
     def detach(self, key: str, flight: Flight | None = None) -> None:
         """Let later callers start a new flight; those who wait already keep theirs.

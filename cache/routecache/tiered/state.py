@@ -9,7 +9,7 @@ import secrets
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from routecache import forking, keys
 from routecache.errors import CacheClosedError, ConfigurationError, KeyTypeError, RemoteError
@@ -34,6 +34,18 @@ LEASE_MS = 10_000
 NEVER = float("-inf")
 """Before any time: what keeps an entry off the hit path."""
 _IMMUTABLE = (str, bytes, int, float, bool, type(None))
+
+
+class WarmUp(NamedTuple):
+    """A cache's last warm-up: when it started and when one last completed, in seconds since the
+    epoch, and how many entries it has warmed. None and 0 before the first."""
+
+    started: float | None = None
+    completed: float | None = None
+    entries: int = 0
+
+
+NOT_WARMED = WarmUp()
 
 
 class ShowsHits(Protocol):
@@ -70,6 +82,7 @@ class CoreState:
         self.recovery = Recovery()
         self.loads_in_flight = 0
         self.last_invalidation: float | None = None  # seconds since the epoch
+        self.warm_up = NOT_WARMED
         self.closed = False
         # Coherence: None without a listener, else whether other processes' writes are heard.
         self.hears: bool | None = None
@@ -89,6 +102,7 @@ class CoreState:
         self._fences = Fences()
         self.what_if.reset()
         self.loads_in_flight = 0
+        self.warm_up = NOT_WARMED  # a child has begun none
         self._news = {}
         self._leases = {}
         self._process = secrets.token_hex(6)

@@ -169,6 +169,7 @@ LIMITS: Final[Mapping[str, Limit]] = MappingProxyType({
     "LoadLatencyHigh": _limit("10m", 1.0, 0.1),
     "LoaderOverload": _limit("15m", 10),
     "Stampede": _limit("10m", 0.5, 1),
+    "WarmupFailed": _limit("10m"),
     "ListenerDisconnected": _limit("10m"),
     "ListenerFlapping": _limit("10m", 3),
     "StaleServing": _limit("10m", 0.01, 1),

@@ -1,8 +1,7 @@
-"""All groups of rules, and which alerts are planned and cannot be there yet."""
+"""All groups of rules."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Final
 
 from routecache_exporters.pack import objectives
@@ -29,11 +28,6 @@ _GROUPS: Final[tuple[Callable[[Config], Group], ...]] = (
     silent,
     providers,
 )
-
-PENDING: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
-    "WarmupFailed": ("warmup_started_timestamp_seconds", "caches cannot be warmed yet"),
-})  # fmt: skip
-"""Planned alerts by name: the metric that each waits for, without prefix, and why there is none."""
 
 
 def groups(config: Config, *, optional: bool = True) -> list[Group]:

@@ -17,8 +17,14 @@ A load that its caller cancelled says nothing about the loader."""
 
 
 def loaders(config: Config) -> Group:
-    """Failed, slow, too many and repeated loads."""
-    alerts = [_errors(config), _latency(config), _overload(config), _stampede(config)]
+    """Failed, slow, too many and repeated loads, and warm-ups that came to nothing."""
+    alerts = [
+        _errors(config),
+        _latency(config),
+        _overload(config),
+        _stampede(config),
+        _warm_up(config),
+    ]
     return Group("loaders", _NOTE, alerts, needs=("requests",))
 
 
@@ -93,4 +99,20 @@ def _stampede(config: Config) -> Alert:
         f"process had loaded the value meanwhile (limit {percent(limit.threshold or 0)}). "
         "Policy(distributed_lock=True) has one of them load.",
         labels=("cache",), limit="share of loads; loads/s",
+    )  # fmt: skip
+
+
+def _warm_up(config: Config) -> Alert:
+    limit = config.alerts["WarmupFailed"]
+    started = series("warmup_started_timestamp_seconds")
+    completed = series("warmup_last_completed_timestamp_seconds")
+    return Alert(
+        "WarmupFailed", "warning",
+        f"{aggregated('count', config, f'{started} > {completed}', 'cache')} > 0",
+        limit.wait,
+        "Processes of <job> could not warm cache <cache>.",
+        "Processes of <job> that began to warm cache <cache> and did not bring enough of it by "
+        "their deadline: <number>. They serve, and load what they are asked for: every start of "
+        "one is a burst of loads.",
+        labels=("cache",),
     )  # fmt: skip

@@ -85,9 +85,15 @@ MASKS: Final[Mapping[str, Mask]] = MappingProxyType({
     "MissRatioJumped": Mask(accompanies=("LatencyBudgetBurn", *_OF_LOADERS)),
     "Stampede": Mask(accompanies=_OF_LOADERS),
     # A loader that fails or is slow.
-    "LoadErrors": Mask(accompanies=("StaleServing", "LoadLatencyHigh", "MissRatioJumped")),
-    "LoadLatencyHigh": Mask(explains=("LoaderOverload",), accompanies=("LoadErrors", "Stampede")),
+    "LoadErrors": Mask(
+        accompanies=("StaleServing", "LoadLatencyHigh", "MissRatioJumped", "WarmupFailed"),
+    ),
+    "LoadLatencyHigh": Mask(
+        explains=("LoaderOverload",), accompanies=("LoadErrors", "Stampede", "WarmupFailed"),
+    ),
     "LoaderOverload": Mask(accompanies=("LoadErrors", "Stampede")),
+    # What keeps a warm-up from its values fails requests as well.
+    "WarmupFailed": Mask(accompanies=("LoadErrors", "LoadLatencyHigh")),
     "CardinalityOverflow": Mask(accompanies=("CollectorFailing",)),
     # A page's own ticket, for the windows that stay true after it.
     **{budget: Mask(explains=(budget,)) for budget in _BUDGETS},
@@ -97,7 +103,7 @@ MASKS: Final[Mapping[str, Mask]] = MappingProxyType({
 CAUSES: Final = (
     *_BUDGETS, "L2Down", "InvalidationStalled", "MetricsAbsent", "L2UnreachableFromSome", *_OF_L2,
     "RedisEvictingLiveEntries", "MissRatioJumped", "L1Thrashing", *_OF_LOADERS, "Stampede",
-    *_OF_LISTENERS, "StaleServing", "DecodeFailures", "RecoveryOverflow",
+    "WarmupFailed", *_OF_LISTENERS, "StaleServing", "DecodeFailures", "RecoveryOverflow",
     "CacheCostsMoreThanItSaves", "TargetDown", "ExporterUnmounted", "CollectorFailing",
     "CardinalityOverflow", "ProviderUnhealthy",
 )  # fmt: skip

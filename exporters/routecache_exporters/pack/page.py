@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from routecache_exporters.pack.config import PREFIX, Config
-from routecache_exporters.pack.groups import PENDING, groups
+from routecache_exporters.pack.groups import groups
 from routecache_exporters.pack.masks import Mask
 from routecache_exporters.pack.needs import families
 from routecache_exporters.pack.rules import Alert, Group
@@ -53,13 +53,6 @@ One file each, to be installed one by one; a group reads the recorded series of 
 |---|---|---|
 """
 
-_PENDING: Final = """
-## Not there yet
-
-| alert | waits for | reason |
-|---|---|---|
-"""
-
 
 def render(config: Config) -> str:
     """The page."""
@@ -71,7 +64,6 @@ def render(config: Config) -> str:
         masks, *_masks(config),
         _FAMILIES, *_lost(alerts, made),
         _GROUPS, *(_group(group) for group in made),
-        _PENDING, *(_pending(name) for name in PENDING),
     )  # fmt: skip
     return "".join(parts)
 
@@ -144,8 +136,3 @@ def _group(group: Group) -> str:
         ", ".join(names),
         ", ".join(group.needs),
     )
-
-
-def _pending(name: str) -> str:
-    metric, reason = PENDING[name]
-    return _row(name, f"`routecache_{metric}`", reason)

@@ -38,6 +38,7 @@ PANELS: Final[Mapping[str, Panel]] = MappingProxyType({
     "LoadLatencyHigh": Panel(LOADERS, 604),
     "LoaderOverload": Panel(LOADERS, 608),
     "Stampede": Panel(LOADERS, 606),
+    "WarmupFailed": Panel(EXPORTER, 715),
     "ListenerDisconnected": Panel(COHERENCE, 507),
     "ListenerFlapping": Panel(COHERENCE, 508),
     "StaleServing": Panel(COHERENCE, 512),

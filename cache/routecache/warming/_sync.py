@@ -1,0 +1,177 @@
+"""The sync driver of a warm-up: the I/O between the decisions.
+
+`_async.py` is the same text with `async` and `await`; a test holds the two together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from routecache.errors import RemoteError
+from routecache.tiered._sync import SyncTiers
+from routecache.tiered.state import LEASE_MS
+from routecache.typing import Remote
+from routecache.warming.crews import Threads
+from routecache.warming.fleet import Fleet
+from routecache.warming.options import Terms, WarmResult
+from routecache.warming.plan import Plan
+from routecache.warming.spacing import Spacing
+
+POLL = 0.1
+"""Seconds between two looks of those who follow."""
+ECHO = 0.25
+"""Seconds for which the echo of own writes is waited for at most."""
+OTHERS = 0.02
+"""Seconds that news of another process's writes may be behind the reply that shows them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One cache that is to be warm."""
+
+    plan: Plan
+    tiers: SyncTiers
+    remote: Remote | None
+    fleet: Fleet
+
+
+class SyncWarmUp:
+    """Warms the caches of `jobs` side by side, within one deadline and one rate."""
+
+    def __init__(self, jobs: Sequence[Job], terms: Terms, crew: Threads) -> None:
+        self._jobs = jobs
+        self._terms = terms
+        self._crew = crew
+        self._spacing = Spacing(terms.rate, crew.timer)
+
+    def results(self) -> list[WarmResult]:
+        """Warm up; returns at the deadline with what there is, whatever hangs."""
+        whole = False
+        try:
+            whole = self._crew.whole(self._run)
+        finally:
+            results = [job.plan.end(whole=whole) for job in self._jobs]
+        return results
+
+    def _run(self) -> None:
+        done = False
+        try:
+            for job in self._jobs:
+                self._prepare(job)
+            self._load_all()
+            while self._followers() and self._crew.pause(POLL):
+                for job in self._followers():
+                    self._fill(job)
+                    self._ask(job)
+                self._load_all()
+            for job in self._jobs:
+                self._keep(job)
+            done = not self._crew.over
+        finally:
+            for job in self._jobs:
+                self._part(job, done=done)
+
+    def _followers(self) -> list[Job]:
+        return [job for job in self._jobs if job.fleet.role == "follows"]
+
+    def _prepare(self, job: Job) -> None:
+        """Find out what is to be warm, what L2 holds of it and who loads the rest."""
+        plan, remote = job.plan, job.remote
+        self._crew.read(plan)
+        if remote is not None and plan.room > 0:
+            deadline = remote.deadline(self._crew.left())
+            found = remote.hottest(plan.pattern, plan.room, deadline)
+            if not plan.core.failed("scan", (found,)) and not isinstance(found, RemoteError):
+                plan.found(found)
+        self._fill(job)
+        if plan.to_load():
+            self._ask(job)
+
+    def _fill(self, job: Job, *, again: bool = False) -> None:
+        """Take what L2 holds of the plan's keys into L1."""
+        for batch in job.plan.batches(again=again):
+            if not self._crew.pause(0):
+                return
+            job.plan.filled(batch, job.tiers.fill(batch))
+
+    def _ask(self, job: Job) -> None:
+        """Ask who of the fleet loads."""
+        fleet, remote = job.fleet, job.remote
+        if remote is None or not fleet.asks:
+            return
+        deadline = remote.deadline(job.plan.core.policy.l2_timeout)
+        replies = remote.lease_many((fleet.wanted(),), LEASE_MS, deadline)
+        job.plan.core.failed("get", replies)
+        if fleet.told(replies[0]):
+            self._renew(job, 0)
+        if fleet.role == "done":
+            self._fill(job)  # what was brought after the last look
+
+    def _renew(self, job: Job, life_ms: int) -> None:
+        remote = job.remote
+        if remote is not None:
+            deadline = remote.deadline(job.plan.core.policy.l2_timeout)
+            stood = remote.renew_leases((job.fleet.lease,), life_ms, deadline)
+            job.plan.core.failed("set", stood)
+            if life_ms:
+                job.fleet.renewed(stood[0])
+
+    def _part(self, job: Job, *, done: bool) -> None:
+        """Leave the fleet: with the mark if all is done, else for another to go on."""
+        fleet, remote = job.fleet, job.remote
+        if remote is None or fleet.role != "leads":
+            return
+        if done:
+            deadline = remote.deadline(job.plan.core.policy.l2_timeout)
+            job.plan.core.failed("set", remote.store_many((fleet.mark(),), deadline))
+        else:
+            self._renew(job, 0)
+
+    # Loads
+
+    def _load_all(self) -> None:
+        """Load what is to be loaded by this process, the hottest of each cache first."""
+        lists = [
+            [(job, key) for key in job.plan.to_load()] if job.fleet.may_load else []
+            for job in self._jobs
+        ]
+        loads = [load for rank in zip_longest(*lists) for load in rank if load is not None]
+        if loads:
+            self._crew.work(min(self._terms.concurrency, len(loads)), self._loads, iter(loads))
+
+    def _loads(self, job: Job, key: str) -> bool:
+        """Load one key when its time has come; False if there is no time left."""
+        if not self._crew.pause(0 if job.plan.is_given(key) else self._spacing.take()):
+            return False
+        if job.fleet.due():
+            self._renew(job, LEASE_MS)
+        flight = job.plan.take_off(key) if job.fleet.may_load else None
+        if flight is None:
+            return not job.plan.core.closed
+        outcome = None
+        try:
+            plan = job.plan
+            outcome = job.tiers.warm(flight, plan.load_of(key), plan.ttl, plan.tags)
+        finally:
+            job.plan.landed(flight, outcome)
+        return True
+
+    def _keep(self, job: Job) -> None:
+        """Read again what the echoes of own writes, or of others', have cost L1."""
+        if job.remote is not None and job.fleet.role != "new":
+            self._crew.await_all(job.plan.echoes(), ECHO)
+            if job.fleet.role == "done":
+                self._crew.pause(OTHERS)
+            self._fill(job, again=True)
+
+
+def warm_up(
+    wanted: Sequence[tuple[Plan, SyncTiers, Remote | None]], terms: Terms
+) -> list[WarmResult]:
+    """Warm several caches within one deadline and one rate, in this order."""
+    crew = Threads(terms.deadline)
+    jobs = [
+        Job(plan, tiers, remote, Fleet(plan.core, terms.fleet, crew.timer))
+        for plan, tiers, remote in wanted
+    ]
+    return SyncWarmUp(jobs, terms, crew).results()
