@@ -9,6 +9,7 @@ one command, and each is answered by a line:
     {"habits": {...}}            the traffic, these fields of `Habits` changed
     {"exporter": "on"}           or "off", or "unmounted": /metrics without routecache
     {"providers": {"p": true}}   what is reported of the health of providers
+    {"warm": "fails"}            the cache is warmed anew, by a loader that fails, or that "loads"
     {"beats": 0.05}              seconds between two heartbeats of listeners that begin from now on
 
 It ends with its stdin, so it outlives nobody.
@@ -26,7 +27,7 @@ from wsgiref.simple_server import WSGIServer
 import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge
 
-from bench.faults.traffic import Habits, Traffic
+from bench.faults.traffic import Habits, LoaderError, Traffic
 from routecache import BaseCacheManager, Policy, RoutingCache, RoutingSettings
 from routecache.remote.listener import Listener
 from routecache_exporters.http import start_http_server
@@ -79,6 +80,7 @@ class Router:
         cache = self._shape.cache(self._url)
         if self._traffic is None:
             self._traffic = Traffic(cache, Habits(rate=0))
+            self._warm("loads")
         else:
             old, self._traffic.cache = self._traffic.cache, cache
             old.close()
@@ -105,6 +107,16 @@ class Router:
             self._health = RoutingCache(RoutingSettings(enable_redis=False))
         for provider, healthy in reports.items():
             self._health.report_provider_health(provider, healthy)
+
+    def _warm(self, how: str) -> None:
+        assert self._traffic is not None
+
+        def load(key: str) -> str:
+            if how == "fails":
+                raise LoaderError
+            return key
+
+        self._traffic.cache.warm([f"warm{n}" for n in range(3)], loader=load)
 
     def _beats(self, interval: float) -> None:
         defaults = Listener.__init__.__kwdefaults__

@@ -157,6 +157,10 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({
             cache={"distributed_lock": True, "l1_ttl": 1.0, "l2_ttl": 1.5},
         ),
     ),
+    "warm_fails": Fault(
+        "the routers warm their caches, and the loader never succeeds", ("WarmupFailed",),
+        *_told(begin={"warm": "fails"}, end={"warm": "loads"}),
+    ),
     "l1_shrunk": Fault(
         "L1 holds 5 of 60 keys", ("L1Thrashing",),
         *_told(begin={"cache": {"l1_maxsize": 5}}, end={"cache": {"l1_maxsize": 200}}),

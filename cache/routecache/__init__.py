@@ -19,6 +19,7 @@ from routecache.routing.async_cache import AsyncRoutingCache
 from routecache.routing.cache import RoutingCache, get_routing_cache, reset_routing_cache
 from routecache.routing.request_context import RequestContext
 from routecache.routing.settings import RoutingSettings
+from routecache.routing.warming import PastRequest, RoutingLoaders, RoutingWarmResult
 from routecache.typing import MISS
 from routecache.warming.options import WarmOptions, WarmProgress, WarmResult
 
@@ -33,10 +34,13 @@ __all__ = [
     "Explanation",
     "KeyTypeError",
     "LoadTimeoutError",
+    "PastRequest",
     "Policy",
     "RequestContext",
     "RoutingCache",
+    "RoutingLoaders",
     "RoutingSettings",
+    "RoutingWarmResult",
     "SerializationError",
     "ValueTooLargeError",
     "WarmOptions",

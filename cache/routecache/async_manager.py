@@ -1,7 +1,7 @@
 """`AsyncCacheManager`: the two-tier cache for asyncio."""
 
 import time
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -17,7 +17,7 @@ from routecache.tiered._async import AsyncTiers
 from routecache.typing import MISS, Remote, Removal, Serializer, Timer
 from routecache.warming._async import warm_up
 from routecache.warming.options import Terms, WarmOptions, WarmResult
-from routecache.warming.plan import Plan, Source
+from routecache.warming.plan import AnySource, Plan
 
 
 class AsyncCacheManager:
@@ -180,7 +180,7 @@ class AsyncCacheManager:
 
     async def warm(
         self,
-        keys_or_items: Source | AsyncIterable[Any] = None,
+        keys_or_items: AnySource = None,
         *,
         loader: Callable[[str], Any] | None = None,
         ttl: float | None = None,

@@ -315,7 +315,7 @@ def test_a_cancelled_warm_up_leaves_its_key_and_its_lease_to_others(world: World
 @pytest.mark.promise(3)
 def test_closing_ends_a_warm_up(world: World) -> None:
     a = world.make()
-    warming = Warming(world, a, "k1", "k2", concurrency=1)
+    warming = Warming(world, a, "k1", "k2", "k3", concurrency=1)
     assert warming.loads.wait(30)
     a.close()
     result = warming.result()

@@ -53,6 +53,7 @@ def cache(redis_url: str) -> Iterator[RoutingCache]:
             made.get_provider_status("openai", loader=lambda: {"up": True})
             made.set_fallback_chain({"n": n % 7}, ["a", "b"])
         made.report_provider_health("openai", healthy=True)
+        made.warm()
         yield made
 
 

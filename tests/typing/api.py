@@ -14,6 +14,7 @@ from routecache import (
     RequestContext,
     RoutingCache,
     RoutingSettings,
+    RoutingWarmResult,
     caches,
     get_routing_cache,
     reset_routing_cache,
@@ -74,7 +75,7 @@ with RoutingCache(RoutingSettings.from_env({})) as routing:
     routing.report_provider_health("p", False, source="router", reason="503")
     assert_type(routing.provider_health(), dict[str, bool])
     routing.add_invalidation_hook(print)
-    assert_type(routing.warm(providers={"p": "up"}), int)
+    assert_type(routing.warm(providers={"p": "up"}), RoutingWarmResult)
     routing.clear_all()
 
 request = RequestContext({"a": 1})
@@ -104,7 +105,7 @@ async def awaited() -> None:
         await routing.report_provider_health("p", False, source="router", reason="503")
         assert_type(routing.provider_health(), dict[str, bool])
         routing.add_invalidation_hook(print)
-        assert_type(await routing.warm(providers={"p": "up"}), int)
+        assert_type(await routing.warm(providers={"p": "up"}), RoutingWarmResult)
         assert_type(routing.get_stats(), dict[str, Any])
         await routing.clear_all()
     assert_type(AsyncRoutingCache.from_sync(get_routing_cache()), AsyncRoutingCache)

@@ -23,6 +23,7 @@ NAMES = {
     "AsyncTransport": "Transport",
     "AsyncClusterTransport": "ClusterTransport",
     "AsyncServerTransport": "ServerTransport",
+    "AnySource": "Source",
     "AsyncWarmUp": "SyncWarmUp",
     "Tasks": "Threads",
 }

@@ -227,13 +227,13 @@ def test_a_hook_that_raises_breaks_neither_the_call_nor_other_hooks(
 
 
 def test_warm_stores_before_the_first_request(cache: Any) -> None:
-    stored = cache.warm(
+    result = cache.warm(
         providers={"openai": "up"},
         models=[(CONTEXT, "m")],
         fallbacks=[(RequestContext(CONTEXT), ["m", "n"])],
         tools={"Web": "search"},
     )
-    assert stored == 4
+    assert (result.warm, result.complete) == (4, True)
     assert cache.get_provider_status("openai") == "up"
     assert cache.get_model_selection(SAME_CONTEXT) == "m"
     assert cache.get_fallback_chain(SAME_CONTEXT) == ["m", "n"]

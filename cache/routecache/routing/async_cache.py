@@ -1,8 +1,8 @@
 """`AsyncRoutingCache`: the four questions of an LLM router, cached, for asyncio."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, Unpack
 
 from routecache.async_manager import AsyncCacheManager
 from routecache.errors import CacheClosedError
@@ -20,7 +20,17 @@ from routecache.routing.cache import RoutingCache
 from routecache.routing.health import HealthReport, Invalidation, InvalidationHook
 from routecache.routing.request_context import key_of
 from routecache.routing.settings import RoutingSettings
+from routecache.routing.warming import (
+    Items,
+    Pairs,
+    Requests,
+    RoutingLoaders,
+    RoutingWarmResult,
+    plans,
+)
 from routecache.typing import MISS
+from routecache.warming._async import warm_up
+from routecache.warming.options import Terms, WarmOptions
 
 Loader: TypeAlias = Callable[[], Any]
 """Gives a value or an awaitable of one."""
@@ -180,23 +190,25 @@ class AsyncRoutingCache:
 
     async def warm(
         self,
+        requests: Requests = None,
         *,
-        providers: Mapping[str, Any] | None = None,
-        models: Iterable[tuple[object, Any]] = (),
-        fallbacks: Iterable[tuple[object, Any]] = (),
-        tools: Mapping[str, str] | None = None,
-    ) -> int:
-        """See `RoutingCache.warm`."""
-        statuses = dict(providers or {})
-        for provider, status in statuses.items():
-            await self.set_provider_status(provider, status)
-        chosen = {key_of(context): model for context, model in models}
-        chains = {key_of(context): chain for context, chain in fallbacks}
-        names = dict(tools or {})
-        await self._model.set_many(chosen)
-        await self._fallback.set_many(chains)
-        await self._tool.set_many(names)
-        return len(statuses) + len(chosen) + len(chains) + len(names)
+        loaders: RoutingLoaders = RoutingLoaders(),  # noqa: B008  # frozen
+        providers: Items | None = None,
+        models: Pairs = (),
+        fallbacks: Pairs = (),
+        tools: Items | None = None,
+        hottest: bool = True,
+        **options: Unpack[WarmOptions],
+    ) -> RoutingWarmResult:
+        """See `RoutingCache.warm`; loaders and `requests` may be asynchronous."""
+        terms = Terms(**options)
+        made = plans(
+            [cache.core for cache in self._caches()], terms, requests, loaders,
+            providers=providers, models=models, fallbacks=fallbacks, tools=tools, hottest=hottest,
+        )  # fmt: skip
+        caches = zip(made, self._caches(), strict=True)
+        wanted = [(plan, cache.tiers, cache.remote) for plan, cache in caches]
+        return RoutingWarmResult(tuple(await warm_up(wanted, terms)))
 
     def get_stats(self) -> dict[str, Any]:
         """See `RoutingCache.get_stats`."""

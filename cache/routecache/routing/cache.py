@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, Unpack
 
 from routecache import forking, registry
 from routecache.keys import check_text
@@ -24,7 +24,17 @@ from routecache.routing._core import (
 from routecache.routing.health import HealthReport, Invalidation, InvalidationHook
 from routecache.routing.request_context import key_of
 from routecache.routing.settings import RoutingSettings
+from routecache.routing.warming import (
+    Items,
+    Pairs,
+    Requests,
+    RoutingLoaders,
+    RoutingWarmResult,
+    plans,
+)
 from routecache.typing import MISS, Timer
+from routecache.warming._sync import warm_up
+from routecache.warming.options import Terms, WarmOptions
 
 Loader: TypeAlias = Callable[[], Any]
 
@@ -225,30 +235,39 @@ class RoutingCache:
 
     def warm(
         self,
+        requests: Requests = None,
         *,
-        providers: Mapping[str, Any] | None = None,
-        models: Iterable[tuple[object, Any]] = (),
-        fallbacks: Iterable[tuple[object, Any]] = (),
-        tools: Mapping[str, str] | None = None,
-    ) -> int:
-        """Store what is known before the first request; returns how many entries were stored.
+        loaders: RoutingLoaders = RoutingLoaders(),  # noqa: B008  # frozen
+        providers: Items | None = None,
+        models: Pairs = (),
+        fallbacks: Pairs = (),
+        tools: Items | None = None,
+        hottest: bool = True,
+        **options: Unpack[WarmOptions],
+    ) -> RoutingWarmResult:
+        """Fill the caches before the first request, within one deadline and one rate for all.
+
+        Returns at the deadline whatever hangs, with what there is then, and never raises because
+        of Redis or of what a loader raises. What a tier holds already is left as it is. See
+        docs/warming.md.
 
         Args:
-            providers: status by provider.
-            models: pairs of context and model.
-            fallbacks: pairs of context and chain.
-            tools: canonical name by tool.
+            requests: of the past, or a function that gives them: what they asked for most comes
+                first. They are read for half of the deadline at most.
+            loaders: compute what Redis lacks.
+            providers, tools: values by name, or names.
+            models, fallbacks: pairs of context and value.
+            hottest: whether to go on with Redis' hottest keys of each cache while L1 has room.
+            options: see `WarmOptions`.
         """
-        statuses = dict(providers or {})
-        for provider, status in statuses.items():
-            self.set_provider_status(provider, status)
-        chosen = {key_of(context): model for context, model in models}
-        chains = {key_of(context): chain for context, chain in fallbacks}
-        names = dict(tools or {})
-        self._model.set_many(chosen)
-        self._fallback.set_many(chains)
-        self._tool.set_many(names)
-        return len(statuses) + len(chosen) + len(chains) + len(names)
+        terms = Terms(**options)
+        made = plans(
+            [cache.core for cache in self._caches()], terms, requests, loaders,
+            providers=providers, models=models, fallbacks=fallbacks, tools=tools, hottest=hottest,
+        )  # fmt: skip
+        caches = zip(made, self._caches(), strict=True)
+        wanted = [(plan, cache.tiers, cache.remote) for plan, cache in caches]
+        return RoutingWarmResult(tuple(warm_up(wanted, terms)))
 
     def get_stats(self) -> dict[str, Any]:
         """`BaseCacheManager.get_stats` by cache name, and the hit ratio over all as `hit_ratio`."""

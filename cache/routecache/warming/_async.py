@@ -43,11 +43,10 @@ class AsyncWarmUp:
 
     async def results(self) -> list[WarmResult]:
         """Warm up; returns at the deadline with what there is, whatever hangs."""
-        whole = False
         try:
-            whole = await self._crew.whole(self._run)
+            await self._crew.within(self._run)
         finally:
-            results = [job.plan.end(whole=whole) for job in self._jobs]
+            results = [job.plan.end() for job in self._jobs]
         return results
 
     async def _run(self) -> None:
@@ -80,6 +79,7 @@ class AsyncWarmUp:
             found = await remote.hottest(plan.pattern, plan.room, deadline)
             if not plan.core.failed("scan", (found,)) and not isinstance(found, RemoteError):
                 plan.found(found)
+        plan.gathered = not self._crew.over
         await self._fill(job)
         if plan.to_load():
             await self._ask(job)

@@ -46,11 +46,10 @@ class SyncWarmUp:
 
     def results(self) -> list[WarmResult]:
         """Warm up; returns at the deadline with what there is, whatever hangs."""
-        whole = False
         try:
-            whole = self._crew.whole(self._run)
+            self._crew.within(self._run)
         finally:
-            results = [job.plan.end(whole=whole) for job in self._jobs]
+            results = [job.plan.end() for job in self._jobs]
         return results
 
     def _run(self) -> None:
@@ -83,6 +82,7 @@ class SyncWarmUp:
             found = remote.hottest(plan.pattern, plan.room, deadline)
             if not plan.core.failed("scan", (found,)) and not isinstance(found, RemoteError):
                 plan.found(found)
+        plan.gathered = not self._crew.over
         self._fill(job)
         if plan.to_load():
             self._ask(job)

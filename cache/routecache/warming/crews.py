@@ -47,18 +47,15 @@ class Threads:
         """Have `plan` read its source."""
         plan.read()
 
-    def whole(self, run: Callable[[], None]) -> bool:
-        """Do `run`; whether it ended by itself. Raises what it raised."""
+    def within(self, run: Callable[[], None]) -> None:
+        """Do `run`, as far as it comes by the deadline. Raises what it raised."""
         thread = self._start(run)
         try:
             thread.join(max(0.0, self.left()))
         finally:
             self._stop.set()
-        if isinstance(self._error, CacheClosedError):
-            return False
-        if self._error is not None:
+        if self._error is not None and not isinstance(self._error, CacheClosedError):
             raise self._error
-        return not thread.is_alive() and not self.over
 
     def work(self, n: int, one: Callable[..., bool], todo: Iterator[tuple[Any, ...]]) -> None:
         """Do `one(*task)` for each task of `todo`, `n` at once, until one says False."""
@@ -138,8 +135,8 @@ class Tasks:
         except Exception as error:  # noqa: BLE001  # a source may raise anything
             plan.broke(error)
 
-    async def whole(self, run: Callable[[], Awaitable[None]]) -> bool:
-        """Do `run`; whether it ended by itself. Raises what it raised."""
+    async def within(self, run: Callable[[], Awaitable[None]]) -> None:
+        """Do `run`, as far as it comes by the deadline. Raises what it raised."""
         task = asyncio.ensure_future(run())
         _running.add(task)
         task.add_done_callback(_running.discard)
@@ -150,11 +147,9 @@ class Tasks:
             task.cancel()
         if not in_time:
             task.add_done_callback(_heard)
-            return False
+            return
         with contextlib.suppress(CacheClosedError):
             task.result()
-            return not self.over
-        return False
 
     async def work(
         self, n: int, one: Callable[..., Awaitable[bool]], todo: Iterator[tuple[Any, ...]]

@@ -23,7 +23,7 @@ class WarmResult:
         fleet that was loading did not bring them.
     seconds: that it took.
     complete: whether all keys were read and every one of them is warm.
-    succeeded: whether it ended by itself with enough of them warm; `RouteCacheWarmupFailed` is
+    succeeded: whether all keys were read and enough of them are warm; `RouteCacheWarmupFailed` is
         about this.
     problem: the type of the error that ended the reading of the keys, if one did.
     """

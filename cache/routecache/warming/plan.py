@@ -38,11 +38,15 @@ class Plan:
         loader: gives a key's value; None if L2 and the items have to do.
         ttl, tags: of what is loaded, as of `get_or_load`.
         hottest: whether to go on with L2's hottest keys while there is room.
+        known: whether `loader` can load a key; None if it can load all.
+
+    gathered: whether all keys are known.
     """
 
     def __init__(
         self, core: TieredCore, source: AnySource, terms: Terms, *, loader: Loader | None = None,
         ttl: float | None = None, tags: Tags = (), limit: int | None = None, hottest: bool = False,
+        known: Callable[[str], bool] | None = None,
     ) -> None:  # fmt: skip
         core.check_keys()
         core.check_write(ttl, () if callable(tags) else core.check_tags(tags))
@@ -56,8 +60,10 @@ class Plan:
         self.limit = core.local.maxsize if limit is None else limit
         self.hottest = hottest or source is None
         self.problem: str | None = None
+        self.gathered = False
         self._terms = terms
         self._loader = loader
+        self._known = known
         self._values: dict[str, Any] = {}
         self._states: dict[str, State] = {}
         self._flights: set[Flight] = set()
@@ -140,11 +146,11 @@ class Plan:
     def to_load(self) -> list[str]:
         """The keys that are waiting and can be loaded."""
         with self._lock:
-            return [
-                key
-                for key, state in self._states.items()
-                if state == "waiting" and (self._loader is not None or key in self._values)
-            ]
+            waiting = [key for key, state in self._states.items() if state == "waiting"]
+        return [key for key in waiting if key in self._values or self._can_load(key)]
+
+    def _can_load(self, key: str) -> bool:
+        return self._loader is not None and (self._known is None or self._known(key))
 
     def load_of(self, key: str) -> Callable[[], Any]:
         """The loader of one key: the program's own, or one that gives the item's value."""
@@ -222,14 +228,14 @@ class Plan:
         name = self.core.books.stats.name
         return WarmProgress(name, len(states), len(states) - waiting, failed)
 
-    def end(self, *, whole: bool) -> WarmResult:
-        """Close the plan; `whole` says that the warm-up ended by itself. The first call decides.
+    def end(self) -> WarmResult:
+        """Close the plan: how it stands now is its result. Another call gives the same.
 
         Loads under way are given up: who waits for one of them loads for himself.
         """
         with self._lock:
             if self._result is None:
-                self._result = self._outcome(whole=whole)
+                self._result = self._outcome()
                 if self._result.succeeded:
                     self.core.warm_up = self.core.warm_up._replace(completed=time.time())
             flights = list(self._flights)
@@ -239,15 +245,15 @@ class Plan:
             self._forget_echo(key)
         return self._result
 
-    def _outcome(self, *, whole: bool) -> WarmResult:
+    def _outcome(self) -> WarmResult:
         states = list(self._states.values())
         loaded, l2, l1 = states.count("loaded"), states.count("l2"), states.count("l1")
         warm = loaded + l2 + l1
-        ended = whole and self.problem is None
+        known = self.gathered and self.problem is None
         return WarmResult(
             self.core.books.stats.name, len(states), loaded, l2, l1, states.count("failed"),
             states.count("waiting"), time.monotonic() - self._began,
-            complete=ended and warm == len(states),
-            succeeded=ended and warm >= self._terms.enough * len(states),
+            complete=known and warm == len(states),
+            succeeded=known and warm >= self._terms.enough * len(states),
             problem=self.problem,
         )  # fmt: skip
