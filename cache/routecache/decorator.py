@@ -158,11 +158,12 @@ def cached(
         )
         manager = AsyncCacheManager if awaited else BaseCacheManager
         rules = Rules(keys, ttl, fixed_tags, result_tags, skip_if, store_if, remembered, seconds)
+        source: Callable[[], Any]
         if callable(cache):
             source = functools.partial(_asked, cache, manager, keys.title)
         else:
             _check_pair(cache, manager, keys.title)
-            source = functools.partial(_same, cache)
+            source = lambda: cache  # noqa: E731  # called at every call: a lambda is fastest
         made = _KINDS[awaited, kind](function, source, rules)
         # Without the function's own attributes, which are looked up in it: it may be one of ours.
         return functools.update_wrapper(made, function, updated=())
@@ -178,10 +179,6 @@ _KINDS: dict[tuple[bool, str], Any] = {
     (True, "static"): AsyncCachedCall,
     (True, "class"): AsyncCachedClassMethod,
 }
-
-
-def _same(cache: Any) -> Any:
-    return cache
 
 
 def _asked(cache: Callable[[], Any], manager: type, title: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from routecache.async_manager import AsyncCacheManager
 from routecache.decorating.calls import Args, Kwargs, bound_signature
-from routecache.decorating.rules import Rules
+from routecache.decorating.rules import Rules, Tags
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -41,13 +41,16 @@ class AsyncCachedCall(Generic[P, R]):
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The function's result, from the cache or computed and stored."""
-        rules, given = self._rules, (*self._bound, *args)
+        rules = self._rules
+        given = (*self._bound, *args) if self._bound else args
         if rules.skip_if is not None and rules.skip_if(*given, **kwargs):
             return await self._function(*given, **kwargs)
         key = rules.keys.key(given, kwargs)
-        load = functools.partial(self._load, given, kwargs)
+        tags: Tags | None = rules.fixed_tags
+        if tags is None:
+            tags = functools.partial(rules.tags_with, given, kwargs)
         found: R = await self._cache().get_or_load(
-            key, load, rules.ttl, tags=rules.tags_for(given, kwargs)
+            key, lambda: self._load(given, kwargs), rules.ttl, tags=tags
         )
         return found
 

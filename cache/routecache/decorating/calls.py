@@ -59,10 +59,13 @@ class CallKeys:
         self._names = tuple(parameters)
         self._all = parameters.keys()
         self._class_name = next(iter(parameters), None) if takes_class else None
-        # Most signatures are so plain that arguments find their parameters without `bind`.
-        self._plain = all(p.kind in _BY_NAME for p in parameters.values())
-        self._positional = sum(p.kind is _BY_NAME[0] for p in parameters.values())
         self._defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
+        # Most signatures are so plain that arguments find their parameters without `bind`, which
+        # takes as long as all else together.
+        self._plain = all(p.kind in _BY_NAME for p in parameters.values())
+        self._most = sum(p.kind is _BY_NAME[0] for p in parameters.values())
+        needed = [i for i, name in enumerate(parameters) if name not in self._defaults]
+        self._least = needed[-1] + 1 if needed else 0
 
     def key(self, args: Args, kwargs: Kwargs) -> str:
         """The key of the call `function(*args, **kwargs)`.
@@ -80,17 +83,18 @@ class CallKeys:
 
     def arguments(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
         """What each parameter that enters the key got, defaults included."""
-        names = self._names
-        if self._plain and len(args) <= self._positional:
-            if len(args) == len(names) and not kwargs:
-                arguments = dict(zip(names, args, strict=True))
-            else:
-                given = dict(zip(names, args, strict=False))
-                arguments = {**self._defaults, **given, **kwargs}
-                if not kwargs.keys().isdisjoint(given) or arguments.keys() != self._all:
-                    arguments = self._bound(args, kwargs)
-        else:
+        if not self._plain or len(args) > self._most:
             arguments = self._bound(args, kwargs)
+        elif kwargs:
+            given = dict(zip(self._names, args))  # noqa: B905  # it takes the shorter
+            arguments = {**self._defaults, **given, **kwargs}
+            if not kwargs.keys().isdisjoint(given) or arguments.keys() != self._all:
+                arguments = self._bound(args, kwargs)
+        elif len(args) < self._least:
+            arguments = self._bound(args, kwargs)
+        else:
+            arguments = self._defaults.copy()
+            arguments.update(zip(self._names, args))  # noqa: B905
         for name in self._ignored:
             arguments.pop(name, None)
         if self._class_name is not None:

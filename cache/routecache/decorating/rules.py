@@ -1,8 +1,7 @@
 """What is decided about the calls of one decorated function, without I/O."""
 
-import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from routecache.decorating.calls import Args, CallKeys, Kwargs
@@ -22,6 +21,7 @@ class Rules:
     skip_if: a function of the arguments; where it holds the cache is bypassed.
     store_if: a function of the result; where it does not hold nothing is stored.
     remember: types of exceptions that are remembered, for `negative_ttl` seconds.
+    fixed_tags: the tags of every entry; None if they depend on the call, see `tags_with`.
     """
 
     keys: CallKeys
@@ -32,14 +32,14 @@ class Rules:
     store_if: Callable[[Any], bool] | None
     remember: tuple[type[Exception], ...]
     negative_ttl: float
+    fixed_tags: tuple[str, ...] | None = field(init=False)
 
-    def tags_for(self, args: Args, kwargs: Kwargs) -> Tags:
-        """The `tags` of `get_or_load` for a call."""
-        if self.result_tags is None and not callable(self.tags):
-            return self.tags
-        return functools.partial(self._tags_with, args, kwargs)
+    def __post_init__(self) -> None:
+        varies = self.result_tags is not None or callable(self.tags)
+        object.__setattr__(self, "fixed_tags", None if varies else self.tags)
 
-    def _tags_with(self, args: Args, kwargs: Kwargs, result: object) -> list[str]:
+    def tags_with(self, args: Args, kwargs: Kwargs, result: object) -> list[str]:
+        """The tags of an entry with this result."""
         tags = list(self.tags(*args, **kwargs) if callable(self.tags) else self.tags)
         if self.result_tags is not None and type(result) is not Remembered:
             tags.extend(self.result_tags(result))
