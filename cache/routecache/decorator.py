@@ -139,7 +139,7 @@ def cached(
     if ttl is not None:
         check_ttl(ttl, endless=callable(cache) or not cache.core.has_l2)
     _check_callable(key=key, result_tags=result_tags, skip_if=skip_if, store_if=store_if)
-    if isinstance(tags, str):
+    if isinstance(tags, str) or not (callable(tags) or isinstance(tags, Iterable)):
         raise ConfigurationError(f"tags={tags!r}: give an iterable of str, such as a tuple")
     remembered = remember if isinstance(remember, tuple) else (remember,)
     seconds = _negative_ttl(cache, remembered, negative_ttl)

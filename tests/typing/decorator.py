@@ -57,6 +57,7 @@ assert_type(price.cache_key("m", 2), str)
 assert_type(price.cache_invalidate("m"), bool)
 assert_type(price.cache_refresh("m"), float)
 price(3)  # type: ignore[arg-type]
+price.cache_kye("m")  # type: ignore[attr-defined]
 price.cache_key()  # type: ignore[call-arg]
 price.cache_refresh("m", token=1)  # type: ignore[call-arg]
 assert_type(late(1), list[int])

@@ -273,7 +273,10 @@ def test_a_decorated_function_may_be_decorated_again() -> None:
             return 2 * n
 
         assert double(2) == double(2) == 4
-        assert (near.get(double.cache_key(2)), far.get(double.__wrapped__.cache_key(2))) == (4, 4)
+        assert (
+            near.get(double.cache_key(2)),
+            far.get(double.cache_key(2).replace("n#", "f#")),
+        ) == (4, 4)
         assert double.cache_key(2).startswith("n#")
         assert near.get_stats()["loads"] == far.get_stats()["loads"] == 1
 

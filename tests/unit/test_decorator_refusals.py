@@ -27,6 +27,7 @@ refusals: list[tuple[str, dict[str, Any]]] = [
     ("ttl=0 is not a time to live", {"ttl": 0}),
     ("ttl=True is not a time to live", {"ttl": True}),
     ("tags='t': give an iterable", {"tags": "t"}),
+    ("tags=5: give an iterable", {"tags": 5}),
     ("ignore='n': give an iterable", {"ignore": "n"}),
     ("has no parameter m", {"ignore": ("m",)}),
     ("give key= or ignore=, not both", {"ignore": ("n",), "key": str}),
@@ -95,7 +96,7 @@ def test_a_manager_of_the_wrong_kind_is_refused_at_decoration() -> None:
     with pytest.raises(
         ConfigurationError, match="a plain function, which wants a BaseCacheManager"
     ):
-        cached(asynchronous)(top.__wrapped__)
+        cached(asynchronous)(top.__wrapped__)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="cache is a str"):
         cached("memory")  # type: ignore[call-overload]
     asyncio.run(asynchronous.close())

@@ -5,7 +5,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from routecache.async_manager import AsyncCacheManager
 from routecache.decorating.calls import Args, Kwargs, bound_signature
@@ -24,6 +24,10 @@ class AsyncCachedCall(Generic[P, R]):
     Also what a decorated method is when it is bound to its object: that is then passed first, to
     the helpers too. Made by `routecache.cached`. Safe for tasks of any event loop.
     """
+
+    __name__: str
+    __wrapped__: Callable[..., Coroutine[Any, Any, R]]
+    """The function itself; not of one that is bound."""
 
     _is_coroutine: Any = getattr(asyncio.coroutines, "_is_coroutine", None)  # of Python 3.11
 
@@ -82,13 +86,16 @@ class AsyncCachedCall(Generic[P, R]):
             return remembered
         return rules.settled(result)
 
-    def __getattr__(self, name: str) -> Any:
-        # What a decorated function has is set at decoration. A bound one is made at each use.
-        if name == "__signature__":
-            return bound_signature(self._rules.keys.signature, len(self._bound))
-        if name == "__wrapped__":  # it would show the first parameter
-            raise AttributeError(name)
-        return getattr(self._function, name)
+    if not TYPE_CHECKING:  # or a misspelt helper would go unseen
+
+        def __getattr__(self, name: str) -> Any:
+            # What `functools.wraps` sets is set at decoration; a bound one is made at each use.
+            if name == "__signature__":
+                return bound_signature(self._rules.keys.signature, len(self._bound))
+            # The function's own `__wrapped__` would show the parameter that is bound.
+            if name in ("__wrapped__", "_function"):
+                raise AttributeError(name)
+            return getattr(self._function, name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._rules.keys.title}>"
@@ -103,7 +110,7 @@ class AsyncCachedCall(Generic[P, R]):
 
 
 class AsyncCachedFunction(AsyncCachedCall[P, R]):
-    """A `AsyncCachedCall` that binds like a function: as a method its object comes first."""
+    """An `AsyncCachedCall` that binds like a function: as a method its object comes first."""
 
     @overload
     def __get__(self, instance: None, owner: type, /) -> Self: ...
@@ -117,7 +124,7 @@ class AsyncCachedFunction(AsyncCachedCall[P, R]):
 
 
 class AsyncCachedClassMethod(AsyncCachedCall[P, R]):
-    """A `AsyncCachedCall` that binds like a classmethod: the class comes first."""
+    """An `AsyncCachedCall` that binds like a classmethod: the class comes first."""
 
     def __get__(self, instance: object, owner: type | None = None, /) -> AsyncCachedCall[P, R]:
         """Bind to the class."""

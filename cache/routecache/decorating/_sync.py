@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from routecache.decorating.calls import Args, Kwargs, bound_signature
 from routecache.decorating.rules import Rules, Tags
@@ -21,6 +21,10 @@ class CachedCall(Generic[P, R]):
     Also what a decorated method is when it is bound to its object: that is then passed first, to
     the helpers too. Made by `routecache.cached`. Safe for threads.
     """
+
+    __name__: str
+    __wrapped__: Callable[..., R]
+    """The function itself; not of one that is bound."""
 
     def __init__(
         self,
@@ -77,13 +81,16 @@ class CachedCall(Generic[P, R]):
             return remembered
         return rules.settled(result)
 
-    def __getattr__(self, name: str) -> Any:
-        # What a decorated function has is set at decoration. A bound one is made at each use.
-        if name == "__signature__":
-            return bound_signature(self._rules.keys.signature, len(self._bound))
-        if name == "__wrapped__":  # it would show the first parameter
-            raise AttributeError(name)
-        return getattr(self._function, name)
+    if not TYPE_CHECKING:  # or a misspelt helper would go unseen
+
+        def __getattr__(self, name: str) -> Any:
+            # What `functools.wraps` sets is set at decoration; a bound one is made at each use.
+            if name == "__signature__":
+                return bound_signature(self._rules.keys.signature, len(self._bound))
+            # The function's own `__wrapped__` would show the parameter that is bound.
+            if name in ("__wrapped__", "_function"):
+                raise AttributeError(name)
+            return getattr(self._function, name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._rules.keys.title}>"
