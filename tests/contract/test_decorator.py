@@ -1,6 +1,7 @@
 """`cached` on both managers, over the fake and every topology: one function in two processes."""
 
 import asyncio
+import contextlib
 import functools
 import threading
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from routecache import MISS, cached
 from tests.contract.blocking import Blocking, in_thread
 from tests.contract.world import World
+from tests.helpers import eventually
 
 
 class NotFoundError(Exception):
@@ -140,6 +142,29 @@ def test_a_remembered_exception_ends_when_another_process_stores_a_result(world:
     function.heard(1)
     assert function.here("x") == "here it is"
     assert function.calls == (["x"], ["x"])
+
+
+def test_a_remembered_exception_ends_when_another_process_invalidates_the_call(
+    world: World,
+) -> None:
+    """Although L2 holds nothing of it."""
+    found: list[str] = []
+
+    def find(what: str) -> str:
+        return found[0] if found else missing(what)
+
+    function = Function(world, find, remember=NotFoundError, negative_ttl=60)
+    with pytest.raises(NotFoundError):
+        function.here("x")
+    found.append("here it is")
+    function.there.cache_invalidate("x")
+
+    def asked() -> str:
+        with contextlib.suppress(NotFoundError):
+            return str(function.here("x"))
+        return ""
+
+    assert eventually(asked) == "here it is"
 
 
 def test_tags_take_results_and_remembered_exceptions_in_every_process(world: World) -> None:
