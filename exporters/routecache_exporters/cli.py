@@ -18,6 +18,7 @@ from routecache_exporters.redis_stats import command as redis_stats
 from routecache_exporters.replay import command as replay
 from routecache_exporters.tune import command as tune
 from routecache_exporters.usage import Commands, FailedError, UsageError
+from routecache_exporters.warming import command as warming
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,9 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 for success, also of `explain` for a key that Redis does not hold; 1 when
         a look-up of a replay or the demo raised or answered wrong, `tune` had nothing to recommend,
-        `explain`, `inspect` or `clear` could not do it because of Redis, or the answer to `clear`'s
-        question was no; 2 for a mistake in the command line, the environment or the log; 128 + n
-        when signal n ended it.
+        `warm` did not bring enough, Redis kept `explain`, `inspect`, `clear` or `warm` from their
+        work, or the answer to `clear`'s question was no; 2 for a mistake in the command line, the
+        environment or the log; 128 + n when signal n ended it.
     """
     try:
         args = _parser().parse_args(argv)
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.add_command(commands)
     tune.add_command(commands)
+    warming.add_command(commands)
     demo.add_command(commands)
     inspecting.add_commands(commands)
     redis_stats.add_command(commands)

@@ -157,3 +157,55 @@ def test_a_child_that_hears_nothing_yet_serves_its_parents_entries_for_the_blind
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
+WARMING = """
+    import json, os, threading, warnings
+    from routecache import BaseCacheManager, snapshot
+    warnings.simplefilter("ignore", DeprecationWarning)
+    cache = BaseCacheManager(redis_url=os.environ["REDIS_URL"], cache_prefix="forkwarm")
+    assert cache.warm(["before"], loader=str.upper).complete
+    started, go_on = threading.Event(), threading.Event()
+    def load(key):
+        started.set()
+        assert go_on.wait(30)
+        return key
+    thread = threading.Thread(target=lambda: cache.warm(["k1", "k2"], loader=load))
+    thread.start()
+    assert started.wait(30)
+    read, write = os.pipe()
+    if os.fork() == 0:
+        (seen,) = (c for c in snapshot().caches if c.name == "forkwarm")
+        kept = cache.get("before")
+        own = cache.get_or_load("k1", lambda: "the child's own")
+        again = cache.warm(["k3"], loader=str.upper, fleet=None)
+        told = [seen.warm_up_started, seen.warm_entries, kept, own, again.complete]
+        os.write(write, json.dumps(told).encode())
+        os._exit(0)
+    os.close(write)
+    answer = os.read(read, 4096)
+    os.wait()
+    go_on.set()
+    thread.join()
+    print(answer.decode(), cache.get("k2"))
+    cache.close()
+"""
+
+
+def test_a_child_forked_amid_a_warm_up_has_begun_none_and_waits_for_none(
+    shared_redis: RedisServer,
+) -> None:
+    """What was warm stays warm; the parent's warm-up ends in the parent alone."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(WARMING)],
+        env={"REDIS_URL": shared_redis.url, "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [
+        *["[null,", "0,", '"BEFORE",', '"the', "child's", 'own",', "true]"],
+        "k2",
+    ]

@@ -1,5 +1,6 @@
 """The demo itself: starts its parts, replays the sample, stages the outage, ends in order."""
 
+import itertools
 import os
 import threading
 import time
@@ -9,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from routecache import RoutingCache, RoutingSettings, snapshot
+from routecache import PastRequest, RoutingCache, RoutingSettings, snapshot
 from routecache_exporters.demo.embedded import EmbeddedRedis, configured_url
 from routecache_exporters.demo.processes import Processes, StartError
 from routecache_exporters.demo.router import Router
+from routecache_exporters.demo.sample import endless
 from routecache_exporters.demo.stack import Addresses, Monitoring, find_binaries, is_ready
 from routecache_exporters.demo.state import STOPPED, Outage, State, cache_lines, circuits
 from routecache_exporters.demo.uptime import process_uptime
@@ -21,6 +23,7 @@ from routecache_exporters.demo.watch import UP, RedisWatch, pinger
 from routecache_exporters.demo.webhook import Inbox
 from routecache_exporters.http import DEFAULT_PORT
 from routecache_exporters.ports import LOOPBACK, choose_port
+from routecache_exporters.replay.loaders import LOADERS
 from routecache_exporters.replay.report import without_credentials
 from routecache_exporters.signals import stop_on_signals
 from routecache_exporters.usage import UsageError
@@ -28,6 +31,9 @@ from routecache_exporters.weboptions import LISTEN_FLAG, metrics_at, start_serve
 
 TICK = 0.25
 """Seconds between two looks at the state."""
+
+WARMED = 40
+"""Requests of the sample that the caches are warmed with: its first second."""
 
 FULL_STACK = (
     "The full stack with Grafana: docker compose -f deploy/compose.yaml up. Alerts here: put "
@@ -103,7 +109,7 @@ class _Demo:
             self._redis = EmbeddedRedis(self._processes(), stop)
             self._redis.start()
         settings = self._settings(url)
-        cache = parts.enter_context(RoutingCache(settings=settings))
+        self._cache = cache = parts.enter_context(RoutingCache(settings=settings))
         self._watch = parts.enter_context(RedisWatch(pinger(settings.redis_url)))
         self._view.say(self._about_redis(url))
         self._serve_metrics(listen)
@@ -150,6 +156,7 @@ class _Demo:
         """Replay until the end, show it, sum it up."""
         if not self._options.router_only:
             self._start_monitoring()
+        self._warm()
         begin = time.monotonic()
         self._router.start()
         while not self._stop.wait(TICK) and self._router.is_alive():
@@ -166,6 +173,15 @@ class _Demo:
         for line in summary(state):
             self._view.say(line)
         return 1 if state.exceptions or state.wrong_answers else 0
+
+    def _warm(self) -> None:
+        """Fill the caches with what the first second will ask for, as a router would."""
+        asked = itertools.islice(endless(), WARMED)
+        past = [PastRequest(each.context, each.provider, each.tool) for each in asked]
+        result = self._cache.warm(past, loaders=LOADERS, deadline=5.0)
+        self._view.say(
+            f"warm: {result.warm} entries in {result.seconds:.2f} s before the first request"
+        )
 
     def _start_monitoring(self) -> None:
         options = self._options

@@ -33,7 +33,7 @@ Remove one cache's values, leases and tags from Redis, or with --key one key, or
 all that carries the tag a miss. Running processes hear of it and drop their copies. No key of
 another prefix is touched."""
 
-_FAILURES = {
+FAILURES = {
     "auth": "Redis refused the user, the password or the command",
     "timeout": "Redis did not answer in time",
     "connection": "Redis cannot be reached",
@@ -41,6 +41,7 @@ _FAILURES = {
     "cluster": "the cluster cannot be used: no node tells who has which slot",
     "readonly": "Redis is a replica or cannot write",
 }
+"""What the kinds of RemoteError are called on a command line."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -91,7 +92,7 @@ def _with_redis(
         with Inspection(args.url or os.environ.get("REDIS_URL") or DEFAULT_REDIS_URL) as redis:
             return run(args, redis)
     except RemoteError as error:
-        said = _FAILURES.get(error.kind, "Redis failed")
+        said = FAILURES.get(error.kind, "Redis failed")
         raise FailedError(f"{said} ({error.kind})") from None
 
 

@@ -88,8 +88,8 @@ def asked(log: Log, context: ContextSpec, timestamp: str | None) -> Iterator[pol
         try:
             yield policy.Asked(
                 context.of(row.values),
-                _name(row.values, provider) or policy.derived_provider(row.text),
-                _name(row.values, tool) or policy.derived_tool(row.text),
+                name_in(row.values, provider) or policy.derived_provider(row.text),
+                name_in(row.values, tool) or policy.derived_tool(row.text),
                 None if timestamp is None else _arrival(row.values, timestamp),
             )
         except BadValueError as error:
@@ -105,7 +105,7 @@ def _arrival(values: Mapping[str, object], column: str) -> float:
         raise BadValueError(f"{column}: {error}") from None
 
 
-def _name(values: Mapping[str, object], column: str) -> str:
+def name_in(values: Mapping[str, object], column: str) -> str:
     """The row's own provider or tool, or an empty string when it has none."""
     value = values.get(column)
     if not isinstance(value, str):
