@@ -77,6 +77,20 @@ def test_the_next_process_takes_from_l2_what_is_there_and_loads_the_rest(world: 
     assert b.stats.l1_hits == 3
 
 
+@pytest.mark.promise(5)
+def test_a_warm_up_at_once_after_the_start_is_not_lost_when_the_listener_connects(
+    world: World,
+) -> None:
+    a = world.make()
+    wanted = [f"k{i}" for i in range(150)]
+    a.set_many(dict.fromkeys(wanted, 1))
+    b, c = world.make(waits=False, l1_maxsize=200), world.make(waits=False, l1_maxsize=200)
+    assert b.warm(wanted).from_l2 == 150
+    assert c.warm([*wanted, "new"], loader=keyed(world, str.upper)).warm == 151
+    world.hearing(b, c)
+    assert (len(b), len(c)) == (150, 151)
+
+
 @pytest.mark.promise(6)
 @pytest.mark.parametrize("how", INVALIDATIONS)
 @pytest.mark.parametrize("whose", ["own", "other"])

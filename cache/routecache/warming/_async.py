@@ -18,6 +18,10 @@ POLL = 0.1
 """Seconds between two looks of those who follow."""
 ECHO = 0.25
 """Seconds for which the echo of own writes is waited for at most."""
+LISTENER = 1.0
+"""Seconds from the start for which a listener that is about to connect is waited for at most."""
+GLANCE = 0.01
+"""Seconds between two looks whether it has."""
 OTHERS = 0.02
 """Seconds that news of another process's writes may be behind the reply that shows them."""
 
@@ -40,6 +44,7 @@ class AsyncWarmUp:
         self._terms = terms
         self._crew = crew
         self._spacing = Spacing(terms.rate, crew.timer)
+        self._heard_by = crew.timer() + LISTENER
 
     async def results(self) -> list[WarmResult]:
         """Warm up; returns at the deadline with what there is, whatever hangs."""
@@ -156,8 +161,12 @@ class AsyncWarmUp:
         return True
 
     async def _keep(self, job: Job) -> None:
-        """Read again what the echoes of own writes, or of others', have cost L1."""
-        if job.remote is not None and job.fleet.role != "new":
+        """Read again what L1 has lost to echoes of writes, and to its listener: a start is early
+        enough that the listener connects meanwhile, and then L1 is emptied."""
+        core = job.plan.core
+        while core.deaf and self._crew.timer() < self._heard_by and await self._crew.pause(GLANCE):
+            pass
+        if job.remote is not None:
             await self._crew.await_all(job.plan.echoes(), ECHO)
             if job.fleet.role == "done":
                 await self._crew.pause(OTHERS)
