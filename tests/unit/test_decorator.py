@@ -291,6 +291,7 @@ def test_the_function_keeps_its_signature_its_name_and_its_documentation(calls: 
     assert inspect.signature(inner) == inspect.signature(price)
     assert (inner.__name__, inner.__doc__) == ("price", "The price.")
     assert inspect.iscoroutinefunction(inner.__wrapped__) is calls.awaited
+    assert inspect.iscoroutinefunction(inner) is calls.awaited
     if calls.awaited:
         assert asyncio.iscoroutinefunction(inner)
         assert inspect.iscoroutinefunction(type(inner).__call__)
