@@ -17,6 +17,7 @@ from routecache.policy import Policy
 from routecache.registry import caches, snapshot
 from routecache.routing.async_cache import AsyncRoutingCache
 from routecache.routing.cache import RoutingCache, get_routing_cache, reset_routing_cache
+from routecache.routing.health_policy import HealthPolicy
 from routecache.routing.request_context import RequestContext
 from routecache.routing.settings import RoutingSettings
 from routecache.routing.warming import PastRequest, RoutingLoaders, RoutingWarmResult
@@ -32,6 +33,7 @@ __all__ = [
     "CacheError",
     "ConfigurationError",
     "Explanation",
+    "HealthPolicy",
     "KeyTypeError",
     "LoadTimeoutError",
     "PastRequest",

@@ -150,6 +150,10 @@ class AsyncCacheManager:
         """See `BaseCacheManager.delete`."""
         return (await self._open().delete_many((key,)))[0]
 
+    async def delete_as(self, key: str, reason: Removal) -> bool:
+        """See `BaseCacheManager.delete_as`."""
+        return (await self._open().delete_many((key,), reason))[0]
+
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """See `BaseCacheManager.get_many`."""
         return await self._open().get_many(several(keys))

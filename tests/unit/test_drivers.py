@@ -133,7 +133,9 @@ def test_the_routing_caches_do_the_same_in_the_same_order() -> None:
     assert common == set(awaited) - apart
     assert len(common) > 15
     for name in common:
-        assert awaited[name] == sync[name]
+        # The sync cache refuses coroutine hooks, and starts those of a face without waiting.
+        same = awaited[name].replace("tell_awaited", "tell").replace("add_awaited", "add")
+        assert same.replace("AsyncInvalidationHook", "InvalidationHook") == sync[name]
 
 
 @pytest.mark.parametrize("name", ["CachedCall", "CachedFunction", "CachedClassMethod"])

@@ -251,11 +251,11 @@ def test_clear_all_empties_every_cache(cache: Any) -> None:
 
 def test_the_overall_hit_ratio_is_over_all_four_caches(no_singleton: None) -> None:
     with RoutingCache(MEMORY_ONLY) as cache:
-        before = {k: v["requests"] for k, v in cache.get_stats().items() if k != "hit_ratio"}
+        before = cache.get_stats()["provider"]["requests"]
         cache.get_provider_status("p", loader=lambda: 1)
         cache.get_provider_status("p", loader=lambda: 1)
         after = cache.get_stats()
-        assert after["provider"]["requests"] == before["provider"] + 2
+        assert after["provider"]["requests"] == before + 2
         assert 0 <= after["hit_ratio"] <= 1
 
 

@@ -4,15 +4,15 @@ Keys, tags, sizes, hooks and what is known of providers' health are here; the tw
 look-ups, writes and deletes between.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from routecache import forking
 from routecache.errors import KeyTypeError
 from routecache.keys import check_text
-from routecache.routing.health import HealthReport, Invalidation, InvalidationHook
-from routecache.typing import Removal
+from routecache.routing.health_board import HealthBoard
+from routecache.routing.health_policy import HealthPolicy
+from routecache.routing.hooks import Hooks
+from routecache.typing import Removal, Timer
 
 Providers: TypeAlias = Iterable[str] | Callable[[Any], Iterable[str]]
 Reason: TypeAlias = Literal["explicit", "health"]
@@ -23,58 +23,20 @@ REMOVAL: Final[Mapping[Reason, Removal]] = {"explicit": "invalidated", "health":
 PREFIX: Final = "routing:"
 TOOL_MAXSIZE: Final = 200
 
-# Whose health is remembered; of a provider pushed out the next bad report drops entries again.
-_MAX_PROVIDERS: Final = 10_000
-
-_log = logging.getLogger("routecache")
-
 
 class RoutingCore:
-    """The health of providers as reported, and the hooks that hear of invalidations.
+    """What is known of providers' health, and the hooks that hear of invalidations.
 
     Shared by a `RoutingCache` and the `AsyncRoutingCache`s made from it. Safe for threads.
     """
 
-    def __init__(self) -> None:
-        self._lock = forking.RenewedLock()
-        self._health: dict[str, HealthReport] = {}
-        self._hooks: list[InvalidationHook] = []
+    def __init__(self, policy: HealthPolicy | None, timer: Timer) -> None:
+        self.health = HealthBoard(policy, timer)
+        self.hooks = Hooks(self.health.policy.hook_timeout)
 
-    def turns_unhealthy(self, provider: str, healthy: bool) -> bool:
-        """Whether this report takes with it what names `provider`."""
-        check_text(provider, "a provider")
-        with self._lock:
-            before = self._health.get(provider)
-        return not healthy and (before is None or before.healthy)
-
-    def reported(self, provider: str, report: HealthReport) -> None:
-        """Remember `report`, once what it takes with it has been dropped."""
-        with self._lock:
-            self._health.pop(provider, None)
-            self._health[provider] = report
-            if len(self._health) > _MAX_PROVIDERS:
-                del self._health[next(iter(self._health))]
-
-    def provider_health(self) -> dict[str, bool]:
-        """Whether each provider that was reported was last reported healthy."""
-        with self._lock:
-            return {provider: report.healthy for provider, report in self._health.items()}
-
-    def add_hook(self, hook: InvalidationHook) -> None:
-        """Have `tell` call `hook` as well."""
-        with self._lock:
-            self._hooks.append(hook)
-
-    def tell(self, invalidation: Invalidation) -> None:
-        """Call every hook; one that raises is logged and skipped."""
-        with self._lock:
-            hooks = tuple(self._hooks)
-        for hook in hooks:
-            try:
-                hook(invalidation)
-            except Exception as error:  # noqa: BLE001  # a hook may raise anything
-                # The text of an exception may hold keys or secrets; its type does not.
-                _log.warning("an invalidation hook raised %s", type(error).__name__)
+    def stats(self) -> dict[str, int]:
+        """`HealthBoard.stats`, and how often a hook raised as `hook_failures`."""
+        return {**self.health.stats(), "hook_failures": self.hooks.failures}
 
 
 class _Counted(Protocol):
@@ -83,12 +45,14 @@ class _Counted(Protocol):
     def get_stats(self) -> dict[str, Any]: ...
 
 
-def stats_of(caches: Iterable[_Counted]) -> dict[str, Any]:
-    """`get_stats` of each cache by its name, and the hit ratio over all as `hit_ratio`."""
+def stats_of(caches: Iterable[_Counted], core: RoutingCore) -> dict[str, Any]:
+    """`get_stats` of each cache by its name, the hit ratio over all as `hit_ratio`, and what
+    became of health reports and hooks as `health`."""
     stats: dict[str, Any] = {cache.name: cache.get_stats() for cache in caches}
     requests = sum(s["requests"] for s in stats.values())
     hits = sum(s["l1_hits"] + s["l2_hits"] for s in stats.values())
     stats["hit_ratio"] = hits / requests if requests else 0.0
+    stats["health"] = core.stats()
     return stats
 
 

@@ -17,7 +17,9 @@ from routecache.routing._core import (
     tags_of,
 )
 from routecache.routing.cache import RoutingCache
-from routecache.routing.health import HealthReport, Invalidation, InvalidationHook
+from routecache.routing.health import AsyncInvalidationHook, HealthReport, Invalidation
+from routecache.routing.health_board import Step
+from routecache.routing.health_policy import HealthPolicy
 from routecache.routing.request_context import key_of
 from routecache.routing.settings import RoutingSettings
 from routecache.routing.warming import (
@@ -52,8 +54,10 @@ class AsyncRoutingCache:
     cancelled may have been done for a part.
     """
 
-    def __init__(self, settings: RoutingSettings | None = None) -> None:
-        self._share(RoutingCache._unconnected(settings))  # noqa: SLF001  # the sync half of this
+    def __init__(
+        self, settings: RoutingSettings | None = None, *, health: HealthPolicy | None = None
+    ) -> None:
+        self._share(RoutingCache._unconnected(settings, health))  # noqa: SLF001  # its sync half
         self._owns_sync = True
 
     @classmethod
@@ -151,35 +155,51 @@ class AsyncRoutingCache:
 
     async def invalidate_provider(self, provider: str) -> None:
         """See `RoutingCache.invalidate_provider`."""
-        await self._drop_provider(check_text(provider, "a provider"), "explicit")
+        await self._provider.delete(check_text(provider, "a provider"))
+        await self._drop_naming(provider, "explicit")
+        await self.core.hooks.tell_awaited(Invalidation("all", provider, "explicit"))
 
     async def invalidate_model_selection(self, context: object) -> bool:
         """See `RoutingCache.invalidate_model_selection`."""
         dropped = await self._model.delete(key_of(context))
-        self.core.tell(Invalidation("model", None, "explicit"))
+        await self.core.hooks.tell_awaited(Invalidation("model", None, "explicit"))
         return dropped
 
     async def invalidate_fallback_chain(self, context: object) -> bool:
         """See `RoutingCache.invalidate_fallback_chain`."""
         dropped = await self._fallback.delete(key_of(context))
-        self.core.tell(Invalidation("fallback", None, "explicit"))
+        await self.core.hooks.tell_awaited(Invalidation("fallback", None, "explicit"))
         return dropped
 
     async def report_provider_health(
         self, provider: str, healthy: bool, *, source: str = "router", reason: str = ""
     ) -> None:
         """See `RoutingCache.report_provider_health`."""
-        if self.core.turns_unhealthy(provider, healthy):
-            await self._drop_provider(provider, "health")
-        self.core.reported(provider, HealthReport(healthy, source, reason))
+        self.core.health.report(provider, healthy, source, reason)
+        while (step := self.core.health.next_step(provider)) is not None:
+            with step:
+                await self._do(provider, step)
+            if (told := step.told_to_hooks(provider)) is not None:
+                await self.core.hooks.tell_awaited(told)
 
     def provider_health(self) -> dict[str, bool]:
         """See `RoutingCache.provider_health`."""
-        return self.core.provider_health()
+        return self.core.health.provider_health()
 
-    def add_invalidation_hook(self, hook: InvalidationHook) -> None:
-        """See `RoutingCache.add_invalidation_hook`; `hook` is a plain function here, too."""
-        self.core.add_hook(hook)
+    def provider_reports(self, provider: str) -> tuple[HealthReport, ...]:
+        """See `RoutingCache.provider_reports`."""
+        return self.core.health.reports(provider)
+
+    def add_invalidation_hook(self, hook: AsyncInvalidationHook) -> Callable[[], None]:
+        """See `RoutingCache.add_invalidation_hook`; `hook` may also be a coroutine function.
+
+        That runs in the event loop in which it was added. Who invalidates in this loop awaits it,
+        at most `HealthPolicy.hook_timeout` seconds; who does in a thread or in another loop starts
+        it there and does not wait. Taking longer, like raising, counts as a failure.
+
+        Raises ConfigurationError for a coroutine function outside of any event loop.
+        """
+        return self.core.hooks.add_awaited(hook)
 
     async def clear_all(self) -> None:
         """See `RoutingCache.clear_all`."""
@@ -212,7 +232,7 @@ class AsyncRoutingCache:
 
     def get_stats(self) -> dict[str, Any]:
         """See `RoutingCache.get_stats`."""
-        return stats_of(self._caches())
+        return stats_of(self._caches(), self.core)
 
     async def close(self) -> None:
         """Let go of the connections; entries in Redis stay. Closing twice does nothing."""
@@ -238,9 +258,15 @@ class AsyncRoutingCache:
     def _caches(self) -> tuple[AsyncCacheManager, ...]:
         return self._provider, self._model, self._fallback, self._tool
 
-    async def _drop_provider(self, provider: str, reason: Reason) -> None:
-        await self._provider.delete(provider)
+    async def _do(self, provider: str, step: Step) -> None:
+        if step.status is MISS:
+            await self._provider.delete_as(provider, REMOVAL["health"])
+        else:
+            await self._provider.set(provider, step.status, step.ttl)
+        if step.kind == "drop":
+            await self._drop_naming(provider, "health")
+
+    async def _drop_naming(self, provider: str, reason: Reason) -> None:
         await self._model.invalidate_together(
             (tag_of(provider),), (self._fallback,), REMOVAL[reason]
         )
-        self.core.tell(Invalidation("all", provider, reason))

@@ -22,6 +22,8 @@ from routecache.routing._core import (
     tags_of,
 )
 from routecache.routing.health import HealthReport, Invalidation, InvalidationHook
+from routecache.routing.health_board import Step
+from routecache.routing.health_policy import HealthPolicy
 from routecache.routing.request_context import key_of
 from routecache.routing.settings import RoutingSettings
 from routecache.routing.warming import (
@@ -64,10 +66,12 @@ class RoutingCache:
 
     Args:
         settings: read from the environment now, if not given.
+        health: how long health reports count, and how flapping is damped.
         timer: a monotonic clock in seconds, for tests and for replays in a log's own time.
 
     Raises:
         ConfigurationError: a setting that cannot work.
+        SerializationError: `health.unhealthy_status` is no status that Redis would give back.
 
     Safe for threads.
     """
@@ -75,15 +79,21 @@ class RoutingCache:
     _waits_for_nothing = False
 
     @classmethod
-    def _unconnected(cls, settings: RoutingSettings | None) -> "RoutingCache":
+    def _unconnected(
+        cls, settings: RoutingSettings | None, health: HealthPolicy | None
+    ) -> "RoutingCache":
         """One whose construction does not wait for Redis: an event loop may be waiting."""
-        return _Unconnected(settings)
+        return _Unconnected(settings, health=health)
 
     def __init__(
-        self, settings: RoutingSettings | None = None, *, timer: Timer = time.monotonic
+        self,
+        settings: RoutingSettings | None = None,
+        *,
+        health: HealthPolicy | None = None,
+        timer: Timer = time.monotonic,
     ) -> None:
         self.settings = chosen = RoutingSettings.from_env() if settings is None else settings
-        self.core = RoutingCore()
+        self.core = RoutingCore(health, timer)
         self._timer = timer
         self._provider = self._manager("provider", chosen.provider_maxsize, chosen.provider_ttl)
         self._model = self._manager("model", chosen.model_maxsize, chosen.model_ttl)
@@ -97,6 +107,9 @@ class RoutingCache:
             l1_policy="lru",
             timer=timer,
         )
+        stated = self.core.health.policy.unhealthy_status
+        if stated is not MISS:
+            self._provider.core.serializer.dumps(stated)
         registry.register_health(self)
 
     def _manager(self, name: str, maxsize: int, ttl: float) -> BaseCacheManager:
@@ -187,18 +200,20 @@ class RoutingCache:
 
     def invalidate_provider(self, provider: str) -> None:
         """Forget the status of `provider` and every model selection and chain that names it."""
-        self._drop_provider(check_text(provider, "a provider"), "explicit")
+        self._provider.delete(check_text(provider, "a provider"))
+        self._drop_naming(provider, "explicit")
+        self.core.hooks.tell(Invalidation("all", provider, "explicit"))
 
     def invalidate_model_selection(self, context: object) -> bool:
         """Forget the model chosen for `context`; True if a tier held one."""
         dropped = self._model.delete(key_of(context))
-        self.core.tell(Invalidation("model", None, "explicit"))
+        self.core.hooks.tell(Invalidation("model", None, "explicit"))
         return dropped
 
     def invalidate_fallback_chain(self, context: object) -> bool:
         """Forget the fallback chain for `context`; True if a tier held one."""
         dropped = self._fallback.delete(key_of(context))
-        self.core.tell(Invalidation("fallback", None, "explicit"))
+        self.core.hooks.tell(Invalidation("fallback", None, "explicit"))
         return dropped
 
     def report_provider_health(
@@ -206,25 +221,54 @@ class RoutingCache:
     ) -> None:
         """Tell what `source` found out about `provider`.
 
-        When a provider turns from healthy (or unknown) to unhealthy, its status and all that
-        names it are forgotten, so that the next request decides anew. `reason` is for hooks and
-        people; it is neither logged nor used as a label.
+        A provider is unhealthy while one of its sources says so, each until its report expires,
+        or while it is held for flapping: see `HealthPolicy`. When it turns from healthy (or
+        unknown) to unhealthy, its status and all that names it are forgotten, in every process,
+        so that the next request decides anew. When it is well again its status is. Any other
+        report costs no round trip to Redis.
+
+        Of many who report the same at once one does it, and the others return without waiting.
+
+        Args:
+            source: who says so, such as "router", or "router:eu" for one of several.
+            reason: for `provider_reports`, its first 200 characters; neither logged nor a label.
+
+        Raises KeyTypeError for a provider or source that is no text, or is empty.
         """
-        if self.core.turns_unhealthy(provider, healthy):
-            self._drop_provider(provider, "health")
-        # Only now, so that a drop that was interrupted is done again by the next report.
-        self.core.reported(provider, HealthReport(healthy, source, reason))
+        self.core.health.report(provider, healthy, source, reason)
+        while (step := self.core.health.next_step(provider)) is not None:
+            with step:
+                self._do(provider, step)
+            if (told := step.told_to_hooks(provider)) is not None:
+                self.core.hooks.tell(told)
 
     def provider_health(self) -> dict[str, bool]:
-        """Whether each provider that was reported was last reported healthy; for exporters."""
-        return self.core.provider_health()
+        """Whether each provider is healthy of which this process was told; for exporters.
 
-    def add_invalidation_hook(self, hook: InvalidationHook) -> None:
+        One whose last report has expired is not in it.
+        """
+        return self.core.health.provider_health()
+
+    def provider_reports(self, provider: str) -> tuple[HealthReport, ...]:
+        """What each source last said of `provider`, but for reports that have expired."""
+        return self.core.health.reports(provider)
+
+    def add_invalidation_hook(self, hook: InvalidationHook) -> Callable[[], None]:
         """Have `hook(invalidation)` called after every invalidation, in the invalidating thread.
 
-        A hook that raises is logged and skipped; it breaks neither the call nor other hooks.
+        Hooks are called in the order in which they were added, outside of all locks, and in the
+        process that invalidates only. One that raises is counted in `get_stats`, logged by its
+        type, and skipped; it breaks neither the call nor other hooks.
+
+        Args:
+            hook: takes an `Invalidation`; what it returns is ignored.
+
+        Returns:
+            A function that takes the hook off again. Harmless when repeated.
+
+        Raises ConfigurationError for a coroutine function: see `AsyncRoutingCache`.
         """
-        self.core.add_hook(hook)
+        return self.core.hooks.add(hook)
 
     def clear_all(self) -> None:
         """Empty all four caches in both tiers."""
@@ -270,8 +314,9 @@ class RoutingCache:
         return RoutingWarmResult(tuple(warm_up(wanted, terms)))
 
     def get_stats(self) -> dict[str, Any]:
-        """`BaseCacheManager.get_stats` by cache name, and the hit ratio over all as `hit_ratio`."""
-        return stats_of(self._caches())
+        """`BaseCacheManager.get_stats` by cache name, the hit ratio over all as `hit_ratio`, and
+        counts of providers, turns, damped turns and failed hooks as `health` (docs/health.md)."""
+        return stats_of(self._caches(), self.core)
 
     def close(self) -> None:
         """Close all four caches; entries in Redis stay."""
@@ -293,10 +338,16 @@ class RoutingCache:
     def _caches(self) -> tuple[BaseCacheManager, ...]:
         return self._provider, self._model, self._fallback, self._tool
 
-    def _drop_provider(self, provider: str, reason: Reason) -> None:
-        self._provider.delete(provider)
+    def _do(self, provider: str, step: Step) -> None:
+        if step.status is MISS:
+            self._provider.delete_as(provider, REMOVAL["health"])
+        else:
+            self._provider.set(provider, step.status, step.ttl)
+        if step.kind == "drop":
+            self._drop_naming(provider, "health")
+
+    def _drop_naming(self, provider: str, reason: Reason) -> None:
         self._model.invalidate_together((tag_of(provider),), (self._fallback,), REMOVAL[reason])
-        self.core.tell(Invalidation("all", provider, reason))
 
 
 class _Unconnected(RoutingCache):

@@ -447,21 +447,23 @@ class AsyncTiers:
         if owes:
             await self._pay(left)
 
-    async def delete_many(self, keys: Sequence[str]) -> list[bool]:
+    async def delete_many(self, keys: Sequence[str], reason: str = "invalidated") -> list[bool]:
         """Delete the keys from both tiers; whether any tier held each."""
         core = self.core
         began = core.timer()
         core.check_keys(*keys)
         if tracing.hook is None or not tracing.wanted("invalidation"):
-            dropped = await self._delete(keys, core.policy.l2_timeout)
+            dropped = await self._delete(keys, core.policy.l2_timeout, reason)
         else:
             with tracing.Opened(core.details("invalidation", "delete", len(keys))) as span:
-                dropped = await self._delete(keys, core.policy.l2_timeout)
+                dropped = await self._delete(keys, core.policy.l2_timeout, reason)
                 span.outcome = "done"
         core.spent(began)
         return dropped
 
-    async def _delete(self, keys: Sequence[str], left: float) -> list[bool]:
+    async def _delete(
+        self, keys: Sequence[str], left: float, reason: str = "invalidated"
+    ) -> list[bool]:
         core, remote = self.core, self._remote
         replies: Sequence[bool | RemoteError] | None = None
         wire_keys = core.begin_delete(keys)
@@ -469,7 +471,7 @@ class AsyncTiers:
             if remote is not None and wire_keys:
                 replies = await remote.delete_many(wire_keys, remote.deadline(left))
         finally:
-            dropped = core.end_delete(keys, replies)
+            dropped = core.end_delete(keys, replies, reason)
             self.owe()
         return dropped
 

@@ -446,21 +446,21 @@ class SyncTiers:
         if owes:
             self._pay(left)
 
-    def delete_many(self, keys: Sequence[str]) -> list[bool]:
+    def delete_many(self, keys: Sequence[str], reason: str = "invalidated") -> list[bool]:
         """Delete the keys from both tiers; whether any tier held each."""
         core = self.core
         began = core.timer()
         core.check_keys(*keys)
         if tracing.hook is None or not tracing.wanted("invalidation"):
-            dropped = self._delete(keys, core.policy.l2_timeout)
+            dropped = self._delete(keys, core.policy.l2_timeout, reason)
         else:
             with tracing.Opened(core.details("invalidation", "delete", len(keys))) as span:
-                dropped = self._delete(keys, core.policy.l2_timeout)
+                dropped = self._delete(keys, core.policy.l2_timeout, reason)
                 span.outcome = "done"
         core.spent(began)
         return dropped
 
-    def _delete(self, keys: Sequence[str], left: float) -> list[bool]:
+    def _delete(self, keys: Sequence[str], left: float, reason: str = "invalidated") -> list[bool]:
         core, remote = self.core, self._remote
         replies: Sequence[bool | RemoteError] | None = None
         wire_keys = core.begin_delete(keys)
@@ -468,7 +468,7 @@ class SyncTiers:
             if remote is not None and wire_keys:
                 replies = remote.delete_many(wire_keys, remote.deadline(left))
         finally:
-            dropped = core.end_delete(keys, replies)
+            dropped = core.end_delete(keys, replies, reason)
             self.owe()
         return dropped
 

@@ -208,7 +208,10 @@ class Writing(CoreState):
         return self.wire_keys(doomed)
 
     def end_delete(
-        self, doomed: Sequence[str], l2: Sequence[bool | RemoteError] | None
+        self,
+        doomed: Sequence[str],
+        l2: Sequence[bool | RemoteError] | None,
+        reason: str = "invalidated",
     ) -> list[bool]:
         """Drop the keys from L1; whether any tier held each. `l2` is None without an answer."""
         dropped = []
@@ -221,7 +224,7 @@ class Writing(CoreState):
         self.last_invalidation = time.time()
         for was_there in dropped:
             self.books.delete("l1")
-            self.books.removed("l1", "invalidated", was_there)
+            self.books.removed("l1", reason, was_there)
         if not self.has_l2:
             return dropped
         replies = [None] * len(doomed) if l2 is None else l2

@@ -1,0 +1,250 @@
+"""What health reports mean, and what is due for them: without a cache, in a time of their own."""
+
+import threading
+
+import pytest
+
+from routecache import HealthPolicy
+from routecache.routing.health import HealthReport
+from routecache.routing.health_board import MAX_PROVIDERS, MAX_SOURCES, HealthBoard
+from routecache.testing import ManualTimer
+
+POLICY = HealthPolicy(report_ttl=300, source_ttls={"slow": 1000.0}, half_life=60, max_hold=300)
+
+
+@pytest.fixture
+def timer() -> ManualTimer:
+    return ManualTimer()
+
+
+@pytest.fixture
+def board(timer: ManualTimer) -> HealthBoard:
+    return HealthBoard(POLICY, timer)
+
+
+def steps(board: HealthBoard, provider: str = "p") -> list[str]:
+    """Do what is due, and say what it was."""
+    done: list[str] = []
+    while (step := board.next_step(provider)) is not None:
+        with step:
+            done.append(step.kind)
+    return done
+
+
+def say(board: HealthBoard, healthy: bool, source: str = "router") -> list[str]:
+    board.report("p", healthy, source, "")
+    return steps(board)
+
+
+def test_a_turn_is_due_once_and_its_end_too(board: HealthBoard) -> None:
+    assert say(board, True) == []
+    assert say(board, False) == ["drop"]
+    assert say(board, False) == []
+    assert board.provider_health() == {"p": False}
+    assert say(board, True) == ["restore"]
+    assert say(board, True) == []
+    assert board.provider_health() == {"p": True}
+
+
+def test_health_is_the_worst_of_the_sources(board: HealthBoard) -> None:
+    assert say(board, False, "probe") == ["drop"]
+    assert say(board, True, "router") == []
+    assert say(board, False, "router") == []
+    assert say(board, True, "probe") == []
+    assert board.provider_health() == {"p": False}
+    assert say(board, True, "router") == ["restore"]
+
+
+def test_a_source_that_falls_silent_holds_nothing_down_and_tells_nothing_more(
+    board: HealthBoard, timer: ManualTimer
+) -> None:
+    say(board, False, "probe")
+    timer.advance(200)
+    say(board, True, "router")
+    timer.advance(99)
+    assert board.provider_health() == {"p": False}
+    timer.advance(1)
+    assert board.provider_health() == {"p": True}, "the router still speaks"
+    timer.advance(200)
+    assert board.provider_health() == {}
+    assert board.reports("p") == ()
+
+
+def test_what_a_silent_source_held_down_is_restored_by_the_next_good_report(
+    board: HealthBoard, timer: ManualTimer
+) -> None:
+    say(board, False, "probe")
+    timer.advance(300)
+    assert say(board, True, "router") == ["restore"]
+
+
+def test_unhealthy_again_after_silence_is_a_turn_of_its_own(
+    board: HealthBoard, timer: ManualTimer
+) -> None:
+    assert say(board, False) == ["drop"]
+    timer.advance(300)
+    assert say(board, False) == ["drop"], "entries that name it may have come back meanwhile"
+
+
+def test_sources_may_have_a_time_of_their_own_that_their_parts_share(
+    board: HealthBoard, timer: ManualTimer
+) -> None:
+    say(board, False, "slow:one")
+    timer.advance(999)
+    assert board.provider_health() == {"p": False}
+    timer.advance(1)
+    assert board.provider_health() == {}
+
+
+def test_flapping_is_dropped_for_twice_and_then_held_until_it_is_over(
+    board: HealthBoard, timer: ManualTimer
+) -> None:
+    seen: list[str] = []
+    for _ in range(100):
+        seen += say(board, False)
+        timer.advance(0.5)
+        seen += say(board, True)
+        timer.advance(0.5)
+    assert seen == ["drop", "restore", "drop", "restore", "drop"]
+    assert board.provider_health() == {"p": False}, "though its last report was good"
+    assert board.stats() == {
+        "providers": 1,
+        "unhealthy": 1,
+        "held": 1,
+        "turns": 100,
+        "damped": 97,
+    }
+    timer.advance(298)
+    assert say(board, True) == []
+    timer.advance(2)
+    assert board.provider_health() == {"p": True}
+    assert say(board, True) == ["restore"]
+
+
+def test_of_many_who_report_at_once_one_has_something_to_do(board: HealthBoard) -> None:
+    board.report("p", False, "router", "")
+    step = board.next_step("p")
+    assert step is not None
+    for _ in range(500):
+        board.report("p", False, "router", "")
+        assert board.next_step("p") is None
+    with step:
+        pass
+    assert steps(board) == []
+
+
+def test_what_happens_during_a_step_is_done_after_it(board: HealthBoard) -> None:
+    board.report("p", False, "router", "")
+    step = board.next_step("p")
+    assert step is not None
+    with step:
+        board.report("p", True, "router", "")
+        assert board.next_step("p") is None
+    assert steps(board) == ["restore"]
+    board.report("p", False, "router", "")
+    step = board.next_step("p")
+    assert step is not None
+    with step:
+        board.report("p", True, "router", "")
+        board.report("p", False, "router", "")
+    assert steps(board) == ["drop"], "something may have been stored while it was well"
+
+
+def test_good_reports_during_a_restore_ask_for_no_other(board: HealthBoard) -> None:
+    say(board, False)
+    board.report("p", True, "router", "")
+    step = board.next_step("p")
+    assert step is not None
+    with step:
+        board.report("p", True, "router", "")
+    assert steps(board) == []
+
+
+def test_a_step_that_was_interrupted_is_due_again(board: HealthBoard) -> None:
+    board.report("p", False, "router", "")
+    step = board.next_step("p")
+    assert step is not None
+    with pytest.raises(InterruptedError), step:
+        raise InterruptedError
+    assert say(board, False) == ["drop"]
+
+
+def test_a_provider_that_is_well_again_before_it_was_dropped_needs_nothing(
+    board: HealthBoard,
+) -> None:
+    board.report("p", False, "router", "")
+    board.report("p", True, "router", "")
+    assert steps(board) == []
+
+
+def test_a_status_that_says_unhealthy_lives_as_long_as_that_and_is_renewed_in_time(
+    timer: ManualTimer,
+) -> None:
+    board = HealthBoard(HealthPolicy(report_ttl=100, unhealthy_status="down"), timer)
+    board.report("p", False, "router", "")
+    step = board.next_step("p")
+    assert step is not None
+    with step:
+        assert (step.kind, step.status, step.ttl) == ("drop", "down", 100)
+    timer.advance(49)
+    assert say(board, False) == []
+    timer.advance(1)
+    board.report("p", False, "router", "")
+    step = board.next_step("p")
+    assert step is not None
+    with step:
+        assert (step.kind, step.status, step.ttl) == ("renew", "down", 100)
+        assert step.told_to_hooks("p") is None
+    assert say(board, True) == ["restore"]
+
+
+def test_sources_and_providers_are_bounded_and_what_holds_down_stays_longest(
+    board: HealthBoard, timer: ManualTimer
+) -> None:
+    say(board, False, "slow")
+    for n in range(2 * MAX_SOURCES):
+        timer.advance(1)
+        say(board, n % 2 == 0, f"s{n}")
+    reports = board.reports("p")
+    assert len(reports) == MAX_SOURCES
+    assert HealthReport(False, "slow", "") in reports
+    for n in range(MAX_PROVIDERS):
+        board.report(f"p{n}", False, "router", "")
+    health = board.provider_health()
+    assert len(health) == MAX_PROVIDERS
+    assert "p" not in health, "it was reported longest ago"
+
+
+def test_a_reason_is_kept_cut_and_told(board: HealthBoard) -> None:
+    board.report("p", False, "probe", "x" * 1000)
+    assert board.reports("p") == (HealthReport(False, "probe", "x" * 200),)
+    assert board.reports("unknown") == ()
+
+
+def test_threads_that_report_at_once_leave_nothing_half_done(board: HealthBoard) -> None:
+    done: list[str] = []
+    gate = threading.Barrier(8)
+
+    def work() -> None:
+        gate.wait()
+        for n in range(200):
+            done.extend(say(board, n % 2 == 0))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert done.count("drop") <= 3
+    assert board.next_step("p") is None
+    assert board.provider_health() == {"p": False}, "held, for it flapped"
+
+
+def test_a_forked_child_counts_from_zero_and_does_what_its_parent_was_at(
+    board: HealthBoard,
+) -> None:
+    board.report("p", False, "router", "")
+    assert board.next_step("p") is not None
+    board.reset_after_fork()
+    assert steps(board) == ["drop"]
+    assert board.stats()["turns"] == 0
