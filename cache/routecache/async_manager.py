@@ -150,9 +150,9 @@ class AsyncCacheManager:
         """See `BaseCacheManager.delete`."""
         return (await self._open().delete_many((key,)))[0]
 
-    async def delete_as(self, key: str, reason: Removal) -> bool:
+    async def delete_as(self, key: str, reason: Removal) -> None:
         """See `BaseCacheManager.delete_as`."""
-        return (await self._open().delete_many((key,), reason))[0]
+        await self._open().delete_many((key,), reason)
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """See `BaseCacheManager.get_many`."""

@@ -208,9 +208,9 @@ class BaseCacheManager:
         """Remove the key from both tiers; True if one of them held it."""
         return self.tiers.delete_many((key,))[0]
 
-    def delete_as(self, key: str, reason: Removal) -> bool:
+    def delete_as(self, key: str, reason: Removal) -> None:
         """`delete`, whose removal from L1 is counted as `reason`."""
-        return self.tiers.delete_many((key,), reason)[0]
+        self.tiers.delete_many((key,), reason)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """The values of those keys that a tier holds, in one round trip; n keys are n requests."""

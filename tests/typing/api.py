@@ -1,5 +1,6 @@
 """The public API as a type checker sees it: mypy and pyright check this file, nothing runs it."""
 
+from collections.abc import Callable
 from typing import Any, assert_type
 
 from fastapi import FastAPI
@@ -26,6 +27,7 @@ from routecache.adapters.health import ProviderHealth
 from routecache.adapters.litellm import RoutingCacheCallback
 from routecache.exemplars import set_exemplar_source
 from routecache.keys import digest
+from routecache.routing.health import HealthReport, Invalidation
 from routecache.testing import FakeRemote, ManualTimer
 
 timer = ManualTimer()
@@ -74,7 +76,8 @@ with RoutingCache(RoutingSettings.from_env({})) as routing:
     assert_type(routing.invalidate_fallback_chain({"a": 1}), bool)
     routing.report_provider_health("p", False, source="router", reason="503")
     assert_type(routing.provider_health(), dict[str, bool])
-    routing.add_invalidation_hook(print)
+    assert_type(routing.add_invalidation_hook(print), Callable[[], None])
+    assert_type(routing.provider_reports("p"), tuple[HealthReport, ...])
     assert_type(routing.warm(providers={"p": "up"}), RoutingWarmResult)
     routing.clear_all()
 
@@ -82,6 +85,10 @@ request = RequestContext({"a": 1})
 assert_type(request.key, str)
 assert_type(request.content, Any)
 assert_type({request}, set[RequestContext])
+
+
+async def heard(invalidation: Invalidation) -> None:
+    """A hook that is awaited."""
 
 
 async def awaited() -> None:
@@ -104,7 +111,8 @@ async def awaited() -> None:
         assert_type(await routing.invalidate_fallback_chain({"a": 1}), bool)
         await routing.report_provider_health("p", False, source="router", reason="503")
         assert_type(routing.provider_health(), dict[str, bool])
-        routing.add_invalidation_hook(print)
+        assert_type(routing.add_invalidation_hook(print), Callable[[], None])
+        routing.add_invalidation_hook(heard)
         assert_type(await routing.warm(providers={"p": "up"}), RoutingWarmResult)
         assert_type(routing.get_stats(), dict[str, Any])
         await routing.clear_all()

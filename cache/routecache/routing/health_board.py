@@ -106,7 +106,8 @@ class HealthBoard:
             known = self._known.get(provider)
             if known is None or known.doing is not None or known.due is None:
                 return None
-            known.doing = kind = known.due
+            kind: Kind = known.due
+            known.doing = kind
             known.due = None
             ttl = 0.0
             if kind != "restore" and self._stated:

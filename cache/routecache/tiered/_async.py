@@ -466,7 +466,7 @@ class AsyncTiers:
     ) -> list[bool]:
         core, remote = self.core, self._remote
         replies: Sequence[bool | RemoteError] | None = None
-        wire_keys = core.begin_delete(keys)
+        wire_keys = core.begin_delete(keys, reason)
         try:
             if remote is not None and wire_keys:
                 replies = await remote.delete_many(wire_keys, remote.deadline(left))

@@ -463,7 +463,7 @@ class SyncTiers:
     def _delete(self, keys: Sequence[str], left: float, reason: str = "invalidated") -> list[bool]:
         core, remote = self.core, self._remote
         replies: Sequence[bool | RemoteError] | None = None
-        wire_keys = core.begin_delete(keys)
+        wire_keys = core.begin_delete(keys, reason)
         try:
             if remote is not None and wire_keys:
                 replies = remote.delete_many(wire_keys, remote.deadline(left))

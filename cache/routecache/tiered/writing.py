@@ -198,11 +198,18 @@ class Writing(CoreState):
 
     # Deletes
 
-    def begin_delete(self, doomed: Sequence[str]) -> list[tuple[str, str]]:
+    def begin_delete(
+        self, doomed: Sequence[str], reason: str = "invalidated"
+    ) -> list[tuple[str, str]]:
         """Break what older reads and loads would store; returns what to delete from L2."""
+        n = 0
         with self.local.lock:
             for key in doomed:
                 self._fences.break_key(key)
+                if reason != "invalidated":
+                    # The echo of the delete may be faster than its reply, and knows no reason.
+                    n += self.local.drop(key)
+        self.books.removed("l1", reason, n)
         for key in doomed:
             self.flights.detach(key)
         return self.wire_keys(doomed)
