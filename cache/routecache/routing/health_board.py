@@ -191,7 +191,7 @@ class Step:
     ) -> None:
         self._board = board
         self.known = known
-        self.kind = kind
+        self.kind: Kind = kind
         self.status = status
         self.ttl = ttl
 
