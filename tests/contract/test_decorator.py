@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,10 +23,16 @@ class NotFoundError(Exception):
 class Function:
     """One function, decorated in two processes; `calls` are what each was called with."""
 
-    def __init__(self, world: World, body: Callable[[str], Any], **options: Any) -> None:
+    def __init__(
+        self,
+        world: World,
+        body: Callable[[str], Any],
+        managers: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
         self.world = world
         world.listening()
-        self.managers = world.pair()
+        self.managers = world.pair(**(managers or {}))
         self.calls: tuple[list[str], list[str]] = ([], [])
         self.here, self.there = (
             self._decorated(manager, calls, body, options)
@@ -240,3 +247,19 @@ def test_an_exception_remembered_after_its_call_was_invalidated_is_not_kept(worl
     thread.join(30)
     assert [type(error) for error in got] == [NotFoundError]
     assert function.here("x") == "found"
+
+
+def test_no_other_process_waits_for_a_lease_whose_load_stored_nothing_in_l2(world: World) -> None:
+    def find(what: str) -> str:
+        return missing(what) if what == "none" else what
+
+    policy = {"distributed_lock": True, "hard_timeout": 2.0}
+    function = Function(
+        world, find, {"policy": policy, "timer": time.monotonic},
+        remember=NotFoundError, negative_ttl=60, store_if=lambda result: False,
+    )  # fmt: skip
+    for call in (function.here, function.there):  # LoadTimeoutError, were the lease still held
+        with pytest.raises(NotFoundError, match="secret none"):
+            call("none")
+        assert call("x") == "x"
+    assert function.calls == (["none", "x"], ["none", "x"])
