@@ -157,7 +157,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
     key = {"authorization": f"Bearer {config.api_key}"}
     async with (
         httpx.AsyncClient(timeout=config.timeout, headers=key) as http,
-        open_routing_cache() as cache,
+        open_routing_cache(health=config.health) as cache,
     ):
         gateway = Gateway(config, cache, http)
         await warmed(gateway.warm, seconds=5)

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from routecache import HealthPolicy
+from routecache.adapters.health import DOWN
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -31,6 +34,11 @@ class Config:
             cooldown=float(os.environ.get("GATEWAY_COOLDOWN", "30")),
             api_key=os.environ.get("GATEWAY_API_KEY", "none"),
         )
+
+    @property
+    def health(self) -> HealthPolicy:
+        """What other sources report counts everywhere; a flapping provider is held for longer."""
+        return HealthPolicy(half_life=4 * self.cooldown, unhealthy_status=DOWN)
 
 
 def ranked(who: str, providers: Iterable[str]) -> list[str]:

@@ -69,7 +69,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
     config = Config.from_env()
     async with (
         httpx.AsyncClient(timeout=config.timeout) as http,
-        AsyncRoutingCache() as cache,
+        AsyncRoutingCache(health=config.health) as cache,
     ):
         callback = make_callback(config, cache, http)
         litellm.callbacks.append(callback)

@@ -7,7 +7,7 @@ import pytest
 
 from routecache import AsyncRoutingCache, RoutingSettings
 from routecache.adapters.failure import Failure
-from routecache.adapters.health import ProviderHealth
+from routecache.adapters.health import DOWN, ProviderHealth
 from routecache.errors import ConfigurationError
 from tests.helpers import in_loop
 
@@ -228,6 +228,66 @@ async def test_what_is_remembered_of_providers_is_bounded(monkeypatch: pytest.Mo
             await health.failed(f"p{n}", ERROR)
             await health.is_up(f"p{n}")
         assert len(health._failed) == len(health._known) == 10
+
+
+@pytest.mark.parametrize("probe", [None, Probes()])
+@in_loop
+async def test_what_another_source_reports_counts_until_it_takes_it_back(
+    probe: Probes | None,
+) -> None:
+    async with memory() as cache:
+        health = ProviderHealth(cache, probe=probe)
+        assert await health.is_up("p")
+        await cache.report_provider_health("p", False, source="alertmanager")
+        await cache.report_provider_health("unseen", False, source="alertmanager")
+        for provider in ("p", "unseen"):
+            assert not await health.is_up(provider)
+            await probed(health)
+            assert not await health.is_up(provider)
+            await cache.report_provider_health(provider, True, source="alertmanager")
+            await health.is_up(provider)
+            await probed(health)
+            assert await health.is_up(provider)
+            assert cache.provider_health()[provider]
+
+
+@pytest.mark.parametrize("probe", [None, Probes()])
+@in_loop
+async def test_a_provider_that_is_held_for_flapping_stays_down_while_its_probes_succeed(
+    probe: Probes | None,
+) -> None:
+    async with memory() as cache:
+        health = ProviderHealth(cache, probe=probe, failures=1)
+        for turn in range(3):
+            assert await health.is_up("p"), turn
+            await health.failed("p", ERROR)
+            assert not await health.is_up("p")
+            await expire(cache, "p")
+            await health.is_up("p")
+            await probed(health)
+        # The third turn within half a minute was one too many.
+        assert not await health.is_up("p")
+        assert cache.provider_health() == {"p": False}
+
+
+@in_loop
+async def test_no_more_is_heard_after_closing() -> None:
+    async with memory() as cache:
+        health = ProviderHealth(cache)
+        assert await health.is_up("p")
+        await health.close()
+        await cache.report_provider_health("p", False, source="alertmanager")
+        assert health._known == {"p": True}
+
+
+@in_loop
+async def test_a_status_of_somebody_elses_making_says_nothing_bad() -> None:
+    async with memory() as cache:
+        health = ProviderHealth(cache)
+        await cache.set_provider_status("p", "degraded")
+        assert await health.is_up("p")
+        await cache.set_provider_status("q", DOWN)
+        assert not await health.is_up("q")
 
 
 @pytest.mark.parametrize("name", ["cooldown", "max_cooldown", "probe_timeout"])

@@ -18,6 +18,7 @@ except ImportError as missing:
 from routecache.errors import ConfigurationError
 from routecache.policy import check_ttl
 from routecache.routing.async_cache import AsyncRoutingCache
+from routecache.routing.health_policy import HealthPolicy
 from routecache.routing.settings import RoutingSettings
 
 Warm: TypeAlias = Callable[[AsyncRoutingCache], Awaitable[object]]
@@ -31,14 +32,14 @@ _log = logging.getLogger("routecache")
 
 @asynccontextmanager
 async def open_routing_cache(
-    settings: RoutingSettings | None = None,
+    settings: RoutingSettings | None = None, *, health: HealthPolicy | None = None
 ) -> AsyncIterator[AsyncRoutingCache]:
     """An `AsyncRoutingCache` that is closed at the end, for a lifespan of one's own.
 
     That lifespan yields it under `STATE`; `routing_lifespan` is enough for applications that need
     nothing else. Takes and raises what `AsyncRoutingCache` does.
     """
-    cache = AsyncRoutingCache(settings)
+    cache = AsyncRoutingCache(settings, health=health)
     try:
         yield cache
     finally:
@@ -68,13 +69,14 @@ async def warmed(warm: Callable[[], Awaitable[object]], *, seconds: float) -> bo
 def routing_lifespan(
     settings: RoutingSettings | None = None,
     *,
+    health: HealthPolicy | None = None,
     warm: Warm | None = None,
     warm_timeout: float = 5.0,
 ) -> Lifespan:
     """A lifespan for `FastAPI(lifespan=...)` that opens, warms and closes the cache.
 
     Args:
-        settings: as `AsyncRoutingCache` takes them.
+        settings, health: as `AsyncRoutingCache` takes them.
         warm: fills the cache before the application is ready, see `warmed`.
         warm_timeout: seconds after which the application starts without the rest.
 
@@ -83,7 +85,7 @@ def routing_lifespan(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        async with open_routing_cache(settings) as cache:
+        async with open_routing_cache(settings, health=health) as cache:
             if warm is not None:
                 await warmed(partial(warm, cache), seconds=warm_timeout)
             yield {STATE: cache}

@@ -8,12 +8,15 @@ from typing import Any, Final, TypeAlias, TypeVar
 from routecache.adapters.failure import Failure
 from routecache.policy import check_ttl
 from routecache.routing.async_cache import AsyncRoutingCache
+from routecache.routing.health import Invalidation
 
 _T = TypeVar("_T")
 Probe: TypeAlias = Callable[[str], Awaitable[bool]]
 
 UP: Final = {"up": True, "why": ""}
 """The status of a provider of which nothing bad is known."""
+DOWN: Final = {"up": False, "why": "reported"}
+"""For `HealthPolicy(unhealthy_status=DOWN)`: what others report counts in all processes."""
 
 # Names come from the router's configuration; this bounds what a mistake there can fill.
 _MAX_PROVIDERS: Final = 10_000
@@ -31,8 +34,12 @@ class ProviderHealth:
     again. A provider whose status expired while it was up is probed in the background as well, so
     that a probe holds up a request only if nothing was known of the provider.
 
+    What other sources report to the cache counts as well, and so does its damping: a provider that
+    one of them calls unhealthy, or that is held for flapping, is not up in this process, whatever
+    probes say; with `HealthPolicy(unhealthy_status=DOWN)` it is in none.
+
     Args:
-        cache: where statuses are kept; closing it is the caller's.
+        cache: where statuses are kept; closing it is the caller's. It should hold no others.
         probe: asks a provider by name whether it works. What it raises counts as no.
         source: who reports, as `report_provider_health` takes it.
         cooldown: seconds that a provider which failed is left alone.
@@ -73,6 +80,7 @@ class ProviderHealth:
         # Whose status was put together from what is known, and has to be asked for anew.
         self._due: set[str] = set()
         self._probing: dict[str, asyncio.Task[None]] = {}
+        self._forget_hook = cache.add_invalidation_hook(self._heard)
 
     async def is_up(self, provider: str) -> bool:
         """Whether `provider` may be used, as memory, Redis or last the probe say."""
@@ -81,11 +89,11 @@ class ProviderHealth:
             return await self._load(provider)
 
         status = await self.cache.get_provider_status(provider, loader=load)
-        up: bool = status["up"]
+        up = not (isinstance(status, dict) and status.get("up") is False)
         if provider in self._due:
             await self._renew(provider, up)
         elif up is not self._known.get(provider):
-            await self._learn(provider, up)
+            return await self._learn(provider, up)
         return up
 
     async def those_up(self, providers: Iterable[str]) -> list[str]:
@@ -109,53 +117,78 @@ class ProviderHealth:
         return True
 
     async def close(self) -> None:
-        """End the probes that are under way. May be called again."""
+        """End the probes that are under way, and hear no more reports. May be called again."""
+        self._forget_hook()
         probing = list(self._probing.values())
         for task in probing:
             task.cancel()
         await asyncio.gather(*probing, return_exceptions=True)
 
+    def _heard(self, invalidation: Invalidation) -> None:
+        """Whoever reported it: `is_up` has to look at the reports again."""
+        if invalidation.provider is not None and invalidation.reason == "health":
+            _remember(self._known, invalidation.provider, False)
+
+    def _is_held(self, provider: str) -> bool:
+        """Whether another source calls it unhealthy, or it is held for flapping.
+
+        To be asked while this source calls it healthy, or has said nothing.
+        """
+        return self.cache.provider_health().get(provider) is False
+
     async def _load(self, provider: str) -> dict[str, Any]:
         """The status that no tier holds."""
-        if self._probe is None:
-            return UP
         known = self._known.get(provider)
-        if known is None:
+        if self._probe is None:
+            if known is False:
+                await self._report_well(provider)
+            if not self._is_held(provider):
+                return UP
+            known = False
+        elif known is None:
             known = await self._answers(provider)
-            if known:
+            if known and not self._is_held(provider):
                 return UP
         self._due.add(provider)
-        return UP if known else _down(Failure("probe"))
+        return UP if known and not self._is_held(provider) else _down(Failure("probe"))
 
     async def _renew(self, provider: str, up: bool) -> None:
         """What `_load` put together: a first probe that failed, or what has to be probed anew."""
         self._due.discard(provider)
-        if self._known.get(provider) is None:
+        if self._known.get(provider) is None and not self._is_held(provider):
             await self._take_down(provider, Failure("probe"))
             return
         if not up:
             # Loaded, it would live as long as good news.
+            _remember(self._known, provider, False)
             await self.cache.set_provider_status(provider, _down(Failure("probe")), self._cooldown)
-        if provider not in self._probing:
+        if self._probe is not None and provider not in self._probing:
             task = asyncio.create_task(self._probe_again(provider))
             self._probing[provider] = task
             task.add_done_callback(lambda _: self._probing.pop(provider, None))
 
-    async def _learn(self, provider: str, up: bool) -> None:
-        before = self._known.get(provider)
+    async def _learn(self, provider: str, up: bool) -> bool:
+        """Take in a status that is not what was known; whether the provider is up."""
+        if up and self._known.get(provider) is False:
+            await self._report_well(provider)
+        up = up and not self._is_held(provider)
         _remember(self._known, provider, up)
-        if up and before is False:
-            await self.cache.report_provider_health(provider, True, source=self._source)
+        return up
 
     async def _probe_again(self, provider: str) -> None:
         try:
             if not await self._answers(provider):
                 await self._take_down(provider, Failure("probe"))
             elif self._known.get(provider) is False:
-                await self._learn(provider, True)
-                await self.cache.set_provider_status(provider, UP)
+                await self._report_well(provider)
+                if not self._is_held(provider):
+                    _remember(self._known, provider, True)
+                    await self.cache.set_provider_status(provider, UP)
         except Exception as error:  # noqa: BLE001  # nobody awaits this task, so it tells itself
             _log.warning("what a probe found was not entered: %s", type(error).__name__)
+
+    async def _report_well(self, provider: str) -> None:
+        await self.cache.report_provider_health(provider, True, source=self._source)
 
     async def _answers(self, provider: str) -> bool:
         probe = self._probe

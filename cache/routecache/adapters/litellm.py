@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 try:
     from litellm.exceptions import APIConnectionError
@@ -21,6 +21,9 @@ Deployment: TypeAlias = Mapping[str, Any]
 Context: TypeAlias = Callable[[str, Mapping[str, Any]], object]
 Choose: TypeAlias = Callable[[Any, Sequence[Deployment]], Awaitable[str]]
 
+# Requests that failed somewhere and are tried again, of which the oldest are forgotten first.
+_MAX_REQUESTS: Final = 1_000
+
 _log = logging.getLogger("routecache")
 
 
@@ -33,7 +36,8 @@ class RoutingCacheCallback(CustomLogger):
     process that shares the Redis; are all down, none is left out, and the Router's own cooldowns
     decide. With `choose`, the deployment for a request is chosen once for each context and then
     taken from the cache, until its TTL ends or its deployment is reported unhealthy. After each
-    attempt the Router tells how it went, before it tries again.
+    attempt the Router tells how it went, before it tries again; a request that failed at one
+    deployment is then sent to another one.
 
     A deployment is called by its `model_info.id`, which should be set: LiteLLM's own is a digest
     of its parameters, and `/metrics` shows it as the label `provider`.
@@ -77,6 +81,8 @@ class RoutingCacheCallback(CustomLogger):
         self._cache = cache
         self._choose = choose
         self._context = context
+        # Where requests have failed, by the trace id that their attempts share.
+        self._failed_at: dict[str, set[str]] = {}
 
     async def async_filter_deployments(
         self,
@@ -87,18 +93,21 @@ class RoutingCacheCallback(CustomLogger):
         parent_otel_span: Any = None,
     ) -> list[dict[str, Any]]:
         """The deployments that the Router may use for this attempt: those up, or the chosen one."""
+        request = request_kwargs or {}
         try:
             up = [d for d in healthy_deployments if await self.health.is_up(d["model_info"]["id"])]
-            if self._choose is None or len(up) < 2:
-                return up or healthy_deployments
+            failed = self._failed_at.get(request.get("litellm_trace_id") or "", ())
+            left = [d for d in up if d["model_info"]["id"] not in failed] or up
+            if self._choose is None or len(left) < 2:
+                return left or healthy_deployments
         except Exception as error:  # noqa: BLE001  # raised here, it would fail the request
             _told(error)
             return healthy_deployments
         try:
-            return await self._chosen(model, up, request_kwargs or {})
+            return await self._chosen(model, up, left, request)
         except Exception as error:  # noqa: BLE001  # `choose` and `context` may raise anything
             _told(error)
-            return up
+            return left
 
     async def async_post_call_failure_deployment_hook(
         self,
@@ -110,20 +119,32 @@ class RoutingCacheCallback(CustomLogger):
         """Enter an attempt that failed; the Router waits for it before it tries again."""
         deployment = _id_of(request_data)
         failure = _failure_of(exception)
-        if deployment is not None and failure is not None:
-            await self.health.failed(deployment, failure)
+        if deployment is None or failure is None:
+            return
+        trace = request_data.get("litellm_trace_id")
+        if isinstance(trace, str):
+            self._failed_at.setdefault(trace, set()).add(deployment)
+            if len(self._failed_at) > _MAX_REQUESTS:
+                del self._failed_at[next(iter(self._failed_at))]
+        await self.health.failed(deployment, failure)
 
     async def async_post_call_success_deployment_hook(
         self, request_data: dict[str, Any], response: Any, call_type: Any
     ) -> None:
         """Enter an attempt that succeeded."""
         deployment = _id_of(request_data)
+        self._failed_at.pop(request_data.get("litellm_trace_id") or "", None)
         if deployment is not None:
             self.health.succeeded(deployment)
 
     async def _chosen(
-        self, model: str, up: list[dict[str, Any]], request: Mapping[str, Any]
+        self,
+        model: str,
+        up: list[dict[str, Any]],
+        left: list[dict[str, Any]],
+        request: Mapping[str, Any],
     ) -> list[dict[str, Any]]:
+        """The chosen deployment; those `left` of `up` if the request has failed there already."""
         choose = self._choose
         assert choose is not None
         content = model if self._context is None else self._context(model, request)
@@ -136,12 +157,11 @@ class RoutingCacheCallback(CustomLogger):
             chosen = await self._cache.get_model_selection(
                 context, loader=load, providers=lambda chosen: (chosen,)
             )
-            kept = [d for d in up if d["model_info"]["id"] == chosen]
-            if kept:
-                return kept
+            if any(d["model_info"]["id"] == chosen for d in up):
+                return [d for d in left if d["model_info"]["id"] == chosen] or left
             # Made before its deployment went down or was removed: choose anew, once.
             await self._cache.invalidate_model_selection(context)
-        return up
+        return left
 
 
 def _id_of(request: Mapping[str, Any]) -> str | None:

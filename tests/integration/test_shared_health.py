@@ -1,0 +1,40 @@
+"""What one process learns of a provider, as another one finds it, on a real server."""
+
+import pytest
+
+from routecache import AsyncRoutingCache, HealthPolicy, RoutingSettings
+from routecache.adapters.failure import Failure
+from routecache.adapters.health import DOWN, ProviderHealth
+from tests.helpers import in_loop
+from tests.servers import RedisServer
+
+
+def cache_on(redis: RedisServer, health: HealthPolicy | None = None) -> AsyncRoutingCache:
+    return AsyncRoutingCache(RoutingSettings(redis_url=redis.url), health=health)
+
+
+async def works(_provider: str) -> bool:
+    return True
+
+
+@in_loop
+async def test_a_failure_is_known_to_a_process_that_starts_later(redis_server: RedisServer) -> None:
+    async with cache_on(redis_server) as first, cache_on(redis_server) as second:
+        await ProviderHealth(first).failed("p", Failure("rate_limit", 60.0))
+        assert not await ProviderHealth(second, probe=works).is_up("p")
+
+
+@pytest.mark.parametrize("status", [DOWN, None])
+@in_loop
+async def test_what_others_report_counts_in_all_processes_if_the_policy_says_so(
+    redis_server: RedisServer, status: object
+) -> None:
+    policy = HealthPolicy() if status is None else HealthPolicy(unhealthy_status=status)
+    async with cache_on(redis_server, policy) as first, cache_on(redis_server, policy) as second:
+        here, there = ProviderHealth(first, probe=works), ProviderHealth(second, probe=works)
+        await first.report_provider_health("p", False, source="alertmanager")
+        # Asked first where nobody was told: it is the status in Redis that tells.
+        assert await there.is_up("p") is (status is None)
+        assert not await here.is_up("p")
+        await here.close()
+        await there.close()
