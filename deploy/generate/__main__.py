@@ -33,7 +33,7 @@ def _under(root: Path) -> dict[Path, str]:
 
 
 def _there(root: Path) -> set[Path]:
-    return set((root / kubernetes.RULES).glob("*.yaml"))
+    return {path for folder in kubernetes.FOLDERS for path in (root / folder).glob("*.yaml")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,30 +1,34 @@
 """The rules as objects of the Prometheus operator, and the dashboards as ConfigMaps.
 
-One object per group, so that groups can be left out one by one. Dashboards are not copied: the
-kustomization beside them makes ConfigMaps of their files.
+One object per group, so that groups can be left out one by one; the optional ones are in a folder
+of their own, which no other builds on. Dashboards are not copied: the kustomization beside them
+makes ConfigMaps of their files.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from deploy.generate.documents import written
-from deploy.generate.sources import ROOT, dashboard_files, groups
+from deploy.generate.sources import OPTIONAL, ROOT, RULES, dashboard_files, groups
 
 LABELS: Final = {
     "app.kubernetes.io/name": "routecache",
     "app.kubernetes.io/part-of": "routecache",
 }
-RULES: Final = "deploy/kubernetes/rules"
+FOLDERS: Final = {"deploy/kubernetes/rules": RULES, "deploy/kubernetes/optional": OPTIONAL}
+"""Where the objects are, and which rules they are made of."""
 FOLDER: Final = "routecache"
 """Grafana's folder, as in the provisioning of the compose stack."""
 
 
 def files() -> dict[str, str]:
     """The rules as objects, and what kustomize makes of the dashboards, by path from the root."""
-    rules = {f"{group['name']}.yaml": _rule(group) for group in groups()}
-    source = "deploy/prometheus/rules"
-    found = {f"{RULES}/{name}": written([document], source) for name, document in rules.items()}
-    found[f"{RULES}/kustomization.yaml"] = written([_kustomization(resources=list(rules))], source)
+    found: dict[str, str] = {}
+    for folder, made_of in FOLDERS.items():
+        rules = {f"{group['name']}.yaml": _rule(group) for group in groups(made_of)}
+        documents = rules | {"kustomization.yaml": _kustomization(resources=list(rules))}
+        source = str(made_of.relative_to(ROOT))
+        found |= {f"{folder}/{name}": written([each], source) for name, each in documents.items()}
     found["dashboards/kustomization.yaml"] = written([_dashboards()], "dashboards/json")
     return found
 

@@ -9,14 +9,15 @@ import yaml
 ROOT: Final = Path(__file__).resolve().parents[2]
 DEPLOY: Final = ROOT / "deploy"
 RULES: Final = DEPLOY / "prometheus" / "rules"
+OPTIONAL: Final = DEPLOY / "prometheus" / "optional"
 DASHBOARDS: Final = ROOT / "dashboards" / "json"
 
 NOTICE: Final = "Written by `make manifests`: change what it is written from, and run it again."
 
 
-def rule_files() -> list[Path]:
-    """The files of rules, in order."""
-    return sorted(RULES.glob("*.yml"))
+def rule_files(folder: Path = RULES) -> list[Path]:
+    """The files of rules, in order; those of `OPTIONAL` are for who asks for them."""
+    return sorted(folder.glob("*.yml"))
 
 
 def dashboard_files() -> list[Path]:
@@ -24,7 +25,7 @@ def dashboard_files() -> list[Path]:
     return sorted(DASHBOARDS.glob("*.json"))
 
 
-def groups() -> Iterator[Mapping[str, Any]]:
-    """Every group of rules."""
-    for path in rule_files():
+def groups(folder: Path = RULES) -> Iterator[Mapping[str, Any]]:
+    """Every group of rules in a folder."""
+    for path in rule_files(folder):
         yield from yaml.safe_load(path.read_text("utf-8"))["groups"]

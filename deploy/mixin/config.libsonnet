@@ -12,6 +12,9 @@
       // The groups to keep, by name, such as ['routecache-requests', 'routecache-l2']; null: all. A
       // group of alerts needs the recording rules that it reads.
       groups: null,
+      // Groups to have beside them, which not everybody wants: 'routecache-providers' alerts on
+      // providers that are reported unhealthy.
+      optionalGroups: [],
 
       // Alerts to leave out, by name.
       disabledAlerts: [],

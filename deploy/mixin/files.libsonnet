@@ -13,6 +13,9 @@
     importstr '../../deploy/prometheus/rules/routecache-scrape.yml',
     importstr '../../deploy/prometheus/rules/routecache-silent.yml',
   ],
+  optional: [
+    importstr '../../deploy/prometheus/optional/routecache-providers.yml',
+  ],
   dashboards: {
     'routecache-cache.json': import '../../dashboards/json/routecache-cache.json',
     'routecache-coherence.json': import '../../dashboards/json/routecache-coherence.json',

@@ -1,11 +1,13 @@
 local files = import 'files.libsonnet';
 
-local committed = std.flattenArrays([std.parseYaml(text).groups for text in files.rules]);
+local parsed(texts) = std.flattenArrays([std.parseYaml(text).groups for text in texts]);
+local committed = parsed(files.rules);
+local optional = parsed(files.optional);
 local isAlert(rule) = std.objectHas(rule, 'alert');
-local groupNames = [group.name for group in committed];
+local namesOf(groups) = [group.name for group in groups];
 local alertNames = std.set([
   rule.alert
-  for group in committed
+  for group in committed + optional
   for rule in group.rules
   if isAlert(rule)
 ]);
@@ -30,7 +32,9 @@ local withConfig(given) =
   assert std.length(checked('', std.objectFieldsAll(given), std.objectFieldsAll(defaults))) > 0;
   local disabled = checked('disabledAlerts', given.disabledAlerts, alertNames);
   local waits = { [name]: given.alertFor[name] for name in checked('alertFor', std.objectFields(given.alertFor), alertNames) };
-  local groups = if given.groups == null then groupNames else checked('groups', given.groups, groupNames);
+  local groups =
+    (if given.groups == null then namesOf(committed) else checked('groups', given.groups, namesOf(committed)))
+    + checked('optionalGroups', given.optionalGroups, namesOf(optional));
 
   local selected(expr) = std.strReplace(
     std.strReplace(expr, here.selector, given.selector),
@@ -62,7 +66,7 @@ local withConfig(given) =
         if !(isAlert(rule) && std.member(disabled, rule.alert))
       ],
     }
-    for group in committed
+    for group in committed + optional
     if std.member(groups, group.name)
   ];
 

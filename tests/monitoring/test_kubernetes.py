@@ -88,6 +88,20 @@ def test_groups_of_rules_are_objects_one_by_one() -> None:
         assert each["spec"] == {"groups": [committed[name]]}
 
 
+def test_optional_groups_are_objects_of_a_folder_that_nothing_builds_on() -> None:
+    """Whoever wants them applies it beside the base."""
+    (group,) = (
+        group
+        for path in (DEPLOY / "prometheus" / "optional").glob("*.yml")
+        for group in load(path)["groups"]
+    )
+    found = all_of("PrometheusRule", build(KUBERNETES / "optional"))
+    assert {name: each["spec"] for name, each in found.items()} == {
+        group["name"]: {"groups": [group]}
+    }
+    assert not found.keys() & all_of("PrometheusRule").keys()
+
+
 @pytest.mark.parametrize("path", DASHBOARD_FILES, ids=lambda path: path.stem)
 def test_a_dashboard_is_a_config_map_that_grafanas_sidecar_finds(path: Any) -> None:
     """Under its label and in its folder, small enough for `kubectl apply`."""

@@ -49,7 +49,9 @@ def mixin_of_a_group(folder: Path, *rules: dict[str, Any], config: str = "{}") -
     for name in ("rules.libsonnet", "config.libsonnet"):
         (folder / name).write_text((ROOT / "deploy" / "mixin" / name).read_text("utf-8"))
     text = json.dumps({"groups": [{"name": "routecache-a", "rules": rules}]})
-    (folder / "files.libsonnet").write_text(json.dumps({"rules": [text], "dashboards": {}}))
+    (folder / "files.libsonnet").write_text(
+        json.dumps({"rules": [text], "optional": [], "dashboards": {}})
+    )
     snippet = (
         "local m = (import 'config.libsonnet') + (import 'rules.libsonnet') + "
         f"{{ _config+:: {{ routecache+: {config} }} }};"

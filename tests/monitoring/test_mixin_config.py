@@ -50,6 +50,13 @@ CHANGES: dict[str, tuple[Any, Callable[[dict[str, Any]], bool]]] = {
             and found["alerts"]["groups"] == []
         ),
     ),
+    "optionalGroups": (
+        ["routecache-providers"],
+        lambda found: (
+            set(_every(found, "alert")) - {rule["alert"] for rule in alerts(RULE_FILES)}
+            == {"RouteCacheProviderUnhealthy"}
+        ),
+    ),
     "disabledAlerts": (
         ["RouteCacheLookupBudgetBurn", "RouteCacheL2Down"],
         lambda found: (
@@ -136,6 +143,7 @@ def test_every_choice_is_tested() -> None:
     [
         ({"selektor": "x"}, "selektor"),
         ({"groups": ["routecache-requets"]}, "groups: unknown: routecache-requets"),
+        ({"optionalGroups": ["routecache-l2"]}, "optionalGroups: unknown: routecache-l2"),
         ({"disabledAlerts": ["L2Down"]}, "disabledAlerts: unknown: L2Down"),
         ({"alertFor": {"RouteCacheL2Dwon": "5m"}}, "alertFor: unknown: RouteCacheL2Dwon"),
     ],
