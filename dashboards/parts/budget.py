@@ -15,7 +15,7 @@ from dashboards.limits import (
     target,
     within,
 )
-from dashboards.shared import CACHE, JOB_CACHE, PROCESS, RATE, by, recorded
+from dashboards.shared import JOB, JOB_CACHE, by, recorded
 
 _BY = by("cache")
 _BUDGET = budget("lookup")
@@ -126,21 +126,25 @@ def burn_rate() -> timeseries.Panel:
     return styles.lines_at(panel, [(None, "transparent"), (PAGE_SLOW, "orange"), (PAGE, "red")])
 
 
+def _summed(events: str, label: str, selector: str) -> str:
+    """What the objective's rules record of `events`, over all jobs that are shown."""
+    return f"sum by ({label}) ({recorded(events, 'rate⟦=window⟧', label)}{{{selector}}})"
+
+
 def slow() -> timeseries.Panel:
     """The latency objective's bad events."""
     limit, allowed, pages = within("latency"), budget("latency"), paging("latency")
-    chosen = f'{CACHE}, outcome=~"l2_hit|miss"'
-    histogram = "routecache_request_duration_seconds"
-    good = f'sum by (cache) (rate({histogram}_bucket{{{chosen}, le="{limit}"}}[{RATE}]))'
-    every = f"sum by (cache) (rate({histogram}_count{{{chosen}}}[{RATE}]))"
+    late = _summed("slow_answers", "cache", JOB_CACHE)
+    every = _summed("answers", "cache", JOB_CACHE)
     panel = panels.timeseries(
         25,
         f"Slower than {limit:ms} (SLO {target('latency'):%})",
         "Share of the look-ups that left L1 and needed no load which took longer than "
         f"{limit:ms}. Dashed: what the objective allows ({allowed:%}), and the share that pages "
-        f"if it lasts ({pages:%}). High: see L2 command latency, then Redis itself.",
+        f"if it lasts ({pages:%}). High: see L2 command latency, then Redis itself. Job-wide: not "
+        "filtered by instance.",
         "percentunit",
-        [(f"1 - {good}\n/\n({every} > 0)", "{{cache}}")],
+        [(f"{late}\n/\n({every} > 0)", "{{cache}}")],
     )
     steps: styles.Steps = [(None, "transparent"), (allowed, "orange"), (pages, "red")]
     return styles.lines_at(panel.min(0).axis_soft_max(0.2), steps)
@@ -149,18 +153,18 @@ def slow() -> timeseries.Panel:
 def unheard() -> timeseries.Panel:
     """The freshness objective's bad events."""
     limit, allowed, pages = within("freshness"), budget("freshness"), paging("freshness")
-    lag = "routecache_invalidation_lag_seconds_bucket"
-    heard = f'sum by (l2) (rate({lag}{{{PROCESS}, le="{limit}"}}[{RATE}]))'
-    probes = f"sum by (l2) (rate(routecache_invalidation_probes_total{{{PROCESS}}}[{RATE}]))"
+    late = _summed("late_probes", "l2", JOB)
+    probes = _summed("probes", "l2", JOB)
     panel = panels.timeseries(
         26,
         f"Heard later than {limit:ms} (SLO {target('freshness'):%})",
         f"Share of the listeners' heartbeats that were lost or heard later than {limit:ms}: "
         "as late another process learns of a write or delete. Dashed: what the objective allows "
-        f"({allowed:%}), and the share that pages if it lasts ({pages:%}). High: see Coherence.",
+        f"({allowed:%}), and the share that pages if it lasts ({pages:%}). High: see Coherence. "
+        "Job-wide: not filtered by instance.",
         "percentunit",
-        # A probe that was not answered yet is counted in neither: never below 0.
-        [(f"clamp_min(1 - {heard}\n/\n({probes} > 0), 0)", "{{l2}}")],
+        # A probe that is still under way makes the rule's difference negative for a moment.
+        [(f"clamp_min({late}\n/\n({probes} > 0), 0)", "{{l2}}")],
     )
     steps: styles.Steps = [(None, "transparent"), (allowed, "orange"), (pages, "red")]
     return styles.lines_at(panel.min(0).axis_soft_max(0.02), steps)
