@@ -10,8 +10,6 @@ from routecache_exporters.pack.masks import allowed
 from tests.commands import pids_naming, run
 
 THE_DEMOS_OWN = {
-    # The sample asks for more contexts than the L1 of fallback chains holds.
-    "RouteCacheL1Thrashing",
     # A machine that does much else answers slower than 5 ms, before the outage, too.
     "RouteCacheLatencyBudgetBurn",
     "RouteCacheL2LatencyHigh",

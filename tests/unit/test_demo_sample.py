@@ -5,6 +5,10 @@ import io
 from itertools import islice, pairwise
 from pathlib import Path
 
+from routecache import BaseCacheManager
+from routecache.keys import digest
+from routecache.stats import stats_for
+from routecache.testing import FakeRemote, ManualTimer
 from routecache_exporters.demo.sample import (
     COLUMNS,
     RATE,
@@ -13,6 +17,7 @@ from routecache_exporters.demo.sample import (
     sample,
     write_sample,
 )
+from routecache_exporters.pack.config import LIMITS
 from routecache_exporters.replay.logs import Log
 
 GOLDEN = "27ad17693c1ac22f8c23502da28ca4ba80aa17152e72211292eea32ae1c962cb"
@@ -49,6 +54,32 @@ def test_the_endless_log_goes_on_in_time() -> None:
     assert abs(times[2 * REQUESTS - 1] / (2 * REQUESTS / RATE) - 1) < 0.05
 
 
-def test_its_contexts_repeat_but_do_not_fit_into_l1() -> None:
-    contexts = [repr(asked.context) for asked in islice(endless(), REQUESTS)]
-    assert 100 < len(set(contexts)) < REQUESTS / 10
+def test_sizes_are_asked_about_in_powers_of_eight_that_hold_them() -> None:
+    """So a context's size class never promises less room than the request needs."""
+    for request, asked in zip(sample(1000), endless(), strict=False):
+        held = asked.context["context_tokens"]
+        assert isinstance(held, int)
+        assert held // 8 < request.context_tokens <= held
+        assert held.bit_length() % 3 == 1
+
+
+def test_its_contexts_hardly_fit_into_the_smallest_l1() -> None:
+    """Something is evicted, for the panels to show, but far from what RouteCacheL1Thrashing tells.
+
+    In memory, three rounds of the log, as the demo's caches of contexts are made.
+    """
+    for maxsize, ttl in ((50, 600), (100, 180)):
+        timer = ManualTimer()
+        cache = BaseCacheManager(
+            maxsize, ttl, ttl, cache_prefix=f"of{maxsize}", redis_client=FakeRemote(timer),
+            timer=timer,
+        )  # fmt: skip
+        start = timer()
+        for asked in islice(endless(), 3 * REQUESTS):
+            timer.advance(max(0.0, start + (asked.at or 0.0) - timer()))
+            cache.get_or_load(digest(asked.context), lambda: 1)
+        stats = stats_for(cache.name).snapshot()
+        evicted = stats.l1_misses.get("evicted", 0) / stats.requests
+        assert evicted < (LIMITS["L1Thrashing"].threshold or 0) / 2
+        if maxsize == 50:
+            assert evicted > 0

@@ -58,7 +58,13 @@ def sample(count: int = REQUESTS, seed: int = SEED, rate: float = RATE) -> Itera
 
 
 def endless(seed: int = SEED) -> Iterator[Asked]:
-    """The sample's requests over and over, their arrival times going on."""
+    """The sample's requests over and over, their arrival times going on.
+
+    As a router does that cares for its caches, it asks about sizes in classes: powers of eight.
+    With powers of two there would be four times the contexts that the L1 of fallback chains holds,
+    and RouteCacheL1Thrashing would be right to say so. These are more than it holds, too, but those
+    that do not fit are rarely asked for.
+    """
     start = 0.0
     while True:
         last = start
@@ -68,7 +74,7 @@ def endless(seed: int = SEED) -> Iterator[Asked]:
                 {
                     "task": request.task,
                     "tier": request.tier,
-                    "context_tokens": 1 << (request.context_tokens - 1).bit_length(),
+                    "context_tokens": _class(request.context_tokens),
                 },
                 request.provider,
                 request.tool,
@@ -98,6 +104,12 @@ def write_sample(stream: TextIO) -> None:
 
 def _skewed(names: Sequence[str], draw: float) -> str:
     return names[int(draw * draw * len(names))]
+
+
+def _class(tokens: int) -> int:
+    """The smallest power of eight that is not below `tokens`."""
+    bits = (tokens - 1).bit_length()
+    return 1 << -(-bits // 3) * 3
 
 
 def _size(median: float, draws: Sequence[float]) -> int:
