@@ -10,7 +10,7 @@ from bench.faults.wave import Phases, run
                    "prometheus-redis-exporter")  # fmt: skip
 def test_two_faults_are_told_and_nothing_else() -> None:
     """Each by its own alert, and the healthy and the idle lane are silent."""
-    names = ("exporter_stopped", "exporter_unmounted")
+    names = ("redis_stop", "exporter_stopped")
     said: list[str] = []
     result = run(
         {name: FAULTS[name] for name in names},
