@@ -10,7 +10,7 @@ FAULTS_ARGS ?=
 FAULT ?= --list
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check kubernetes-check format bench litellm prove faults fault dashboards metrics-doc matrix manifests requirements wheel clean
+.PHONY: help demo test coverage check kubernetes-check format bench litellm prove faults fault quiet-healthy quiet-rollout quiet-night dashboards metrics-doc matrix manifests requirements wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -96,6 +96,15 @@ faults: $(VENV)/.dev ## put every fault into the monitoring stack, and write doc
 
 fault: $(VENV)/.dev ## one fault and the alerts that tell of it (FAULT=redis_slow; about 6 minutes)
 	@$(BIN)/python -m bench.faults $(FAULT) $(FAULTS_ARGS)
+
+quiet-healthy: $(VENV)/.dev ## watch routers that are well: nobody is to be notified (about 32 minutes)
+	@$(BIN)/python -m bench.faults.quiet healthy --write $(FAULTS_ARGS)
+
+quiet-rollout: $(VENV)/.dev ## the same of routers that are rolled out, once a minute (about 32 minutes)
+	@$(BIN)/python -m bench.faults.quiet rollout --write $(FAULTS_ARGS)
+
+quiet-night: $(VENV)/.dev ## evaluate the rules over a recorded night: no alert is to fire (about 4 minutes)
+	@$(BIN)/python -m bench.faults.overnight --write $(FAULTS_ARGS)
 
 dashboards: $(VENV)/.dev ## regenerate dashboards/json and docs/metrics.md from dashboards/*.py
 	$(BIN)/python -m dashboards.build

@@ -84,8 +84,9 @@ class RouterProcess:
         if "error" in answer:
             raise RouterError(f"{command}: {answer['error']}")
 
-    def restart(self) -> None:
-        """Another process in its place, on the same port."""
+    def restart(self, plan: Plan | None = None) -> None:
+        """Another process in its place, on the same port; with a plan, another release."""
+        self._plan = plan or self._plan
         self.close()
         self._start()
         self.begin()

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from bench.faults import silence
 from bench.faults.matrix import Row, drawn
 from bench.faults.table import FAULTS, NOT_TOLD, OPEN
 from bench.faults.verdict import SETTLE, without_severity
@@ -134,7 +135,8 @@ def _page(seen: Mapping[str, Any]) -> str:
         ]
     lines += ["", "Alerts without a fault:", ""]
     lines += [f"- `{alert}` {reason}." for alert, reason in NOT_TOLD.items()]
-    return "\n".join(lines) + "\n"
+    lines += ["", *silence.section()]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _times(alert: str, row: Mapping[str, Any]) -> str:

@@ -53,6 +53,22 @@ One file each, to be installed one by one; a group reads the recorded series of 
 |---|---|---|
 """
 
+_PROOF: Final = """
+## Seen to fire
+
+Each alert has a fault that it is proved by: routers in processes of their own, Redis, its exporter,
+Prometheus, Alertmanager and a webhook are started, the fault is put in and taken out again, and
+what was notified is held against the masks above. With `prometheus`, `prometheus-alertmanager`,
+`prometheus-redis-exporter` and `redis-server` on the PATH:
+
+    make fault                      # which faults there are, and whose they are
+    make fault FAULT=redis_slow     # one of them, in about 6 minutes
+    make faults                     # all of them, and docs/alerts-proven.md
+
+And when nothing is wrong nobody is notified: `make quiet-healthy`, `make quiet-rollout` and `make
+quiet-night`, each of which ends with a fault that has to be told.
+"""
+
 
 def render(config: Config) -> str:
     """The page."""
@@ -64,6 +80,7 @@ def render(config: Config) -> str:
         masks, *_masks(config),
         _FAMILIES, *_lost(alerts, made),
         _GROUPS, *(_group(group) for group in made),
+        _PROOF,
     )  # fmt: skip
     return "".join(parts)
 
