@@ -1,9 +1,13 @@
 """Which keys of a server are asked for most, as far as it knows. No I/O.
 
-A server under an LFU policy counts how often a key is read (OBJECT FREQ); under any other it knows
-when it was read last (OBJECT IDLETIME). One that tells neither, because a proxy or an access list
-forbids the question, still tells how long a key has to live: what has longest left is worth most to
-a cache that is being filled. None of these questions counts as a read.
+A server under an LFU policy counts how often a key is read (OBJECT FREQ). Under any other it knows
+when it was read last (OBJECT IDLETIME), and that alone misleads: a copy in L1 ends with its entry,
+so that processes read a hot key early in its life and hit their copies until its end, while a key
+that was asked for once was written a moment ago. What tells them apart is whether it was read again
+at all: of keys with one TTL, idle time and time to live add up to the TTL for those that were
+not, and to less for those that were. So the least sum comes first. A server that tells neither,
+because a proxy or an access list forbids the question, still tells how long a key has to live.
+None of these questions counts as a read.
 """
 
 import heapq
@@ -18,8 +22,8 @@ MAX_STEPS: Final = 100
 MAX_KEYS: Final = 10_000
 """Own keys that are compared at most."""
 
-_QUESTIONS: Final = ("OBJECT FREQ", "OBJECT IDLETIME", "PTTL")
-_SIGNS: Final = (1, -1, 1)  # the greater the reply the hotter, but for idle seconds
+_FREQ, _IDLE, _TTL = "OBJECT FREQ", "OBJECT IDLETIME", "PTTL"
+_ALL: Final = (_FREQ, _IDLE, _TTL)
 
 
 class Hottest:
@@ -27,14 +31,15 @@ class Hottest:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._asks: tuple[int, ...] = (0, 1, 2)
+        self._asks: tuple[str, ...] = _ALL
         self._steps = 0
-        # Servers of a cluster may answer different questions, so scores are kept apart by question.
-        self._found: dict[bytes, tuple[int, int]] = {}
+        # Primaries of a cluster may answer different questions, whose scores cannot be compared:
+        # the better question's keys come first.
+        self._found: dict[bytes, tuple[int, float]] = {}
 
     def begin(self) -> None:
         """A server is about to be walked."""
-        self._steps, self._asks = 0, (0, 1, 2)
+        self._steps, self._asks = 0, _ALL
 
     def goes_on(self) -> bool:
         """Whether to take one more step; counts it."""
@@ -43,30 +48,21 @@ class Hottest:
 
     def questions(self, keys: Sequence[bytes]) -> list[Command]:
         """What to ask about `keys`."""
-        return [(_QUESTIONS[i], key) for key in keys for i in self._asks]
+        return [(question, key) for key in keys for question in self._asks]
 
     def answered(self, keys: Sequence[bytes], replies: Sequence[Any]) -> None:
-        """Take in what the server said."""
-        width = len(self._asks)
+        """Take in what the server said; from then on it is asked what it answers."""
+        asked, width = self._asks, len(self._asks)
         for at, key in enumerate(keys):
-            told = replies[at * width : (at + 1) * width]
-            for question, reply in zip(self._asks, told, strict=True):
-                if isinstance(reply, int):
-                    # What one question answers, the others need not.
-                    self._asks = (question,) if len(self._asks) > 1 else self._asks
-                    self._found[key] = (-question, reply * _SIGNS[question])
-                    break
-            if len(self._asks) != width:
-                self._found.update(self._rest(keys[at + 1 :], replies[(at + 1) * width :], width))
-                return
-
-    def _rest(
-        self, keys: Sequence[bytes], replies: Sequence[Any], width: int
-    ) -> dict[bytes, tuple[int, int]]:
-        (question,) = self._asks
-        told = zip(keys, replies[question::width], strict=True)
-        sign = _SIGNS[question]
-        return {key: (-question, reply * sign) for key, reply in told if isinstance(reply, int)}
+            told = dict(zip(asked, replies[at * width : (at + 1) * width], strict=True))
+            frequency, idle, left = told.get(_FREQ), told.get(_IDLE), told.get(_TTL)
+            if isinstance(frequency, int):
+                self._asks, self._found[key] = (_FREQ,), (2, frequency)
+            elif isinstance(left, int) and left > 0:  # else it is gone
+                if isinstance(idle, int):
+                    self._asks, self._found[key] = (_IDLE, _TTL), (1, -idle - left / 1000)
+                else:
+                    self._asks, self._found[key] = (_TTL,), (0, left)
 
     def ranked(self) -> list[str]:
         """The hottest keys, hottest first; those that UTF-8 cannot read are no keys of ours."""
