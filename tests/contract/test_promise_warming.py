@@ -303,7 +303,8 @@ def test_all_that_a_warm_up_writes_has_an_end(world: World) -> None:
     if world.real:
         assert 0 < world.ask(done, "PTTL", done) <= 60_000
     a.clear()
-    assert world.wire_keys(f"{world.prefix}:v*") == set()
+    # What clear itself writes for an instant, to be heard, may still be there.
+    assert eventually(lambda: world.wire_keys(f"{world.prefix}:v*") == set())
 
 
 @pytest.mark.promise(7)
