@@ -6,6 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 PROVE_ARGS ?=
+SCALE_ARGS ?=
 FAULTS_ARGS ?=
 FAULT ?= --list
 
@@ -61,6 +62,7 @@ check: $(VENV)/.dev ## lint, types, layers, generated files
 	$(BIN)/python -m routecache_exporters.pack.build --check
 	$(BIN)/python -m dashboards.build --check
 	$(BIN)/python -m dashboards.reference --check
+	$(BIN)/python -m dashboards.families --check
 	$(BIN)/python -m tests.contract.matrix --check
 	$(BIN)/python -m dashboards.otel_reference --check
 	$(BIN)/python -m deploy.generate --check
@@ -91,6 +93,9 @@ prove-%: $(VENV)/.dev ## one proof: outage, coherence, resurrection, stampede, f
 prove-workers: $(VENV)/.dev ## gunicorn under wrk: /metrics against what wrk counted (wants wrk)
 	@$(BIN)/python -m bench.prove_workers
 
+prove-scale: $(VENV)/.dev ## what fleets of simulated routers cost a real Prometheus (about 8 minutes; SCALE_ARGS="50 --seconds 60")
+	@$(BIN)/python -m bench.scale $(SCALE_ARGS)
+
 faults: $(VENV)/.dev ## put every fault into the monitoring stack, and write docs/alerts-proven.md (about 30 minutes)
 	@$(BIN)/python -m bench.faults --write $(FAULTS_ARGS)
 
@@ -109,16 +114,19 @@ quiet-night: $(VENV)/.dev ## evaluate the rules over a recorded night: no alert 
 dashboards: $(VENV)/.dev ## regenerate dashboards/json and docs/metrics.md from dashboards/*.py
 	$(BIN)/python -m dashboards.build
 	$(BIN)/python -m dashboards.reference
+	$(BIN)/python -m dashboards.families
 	$(BIN)/python -m dashboards.otel_reference
 
 monitoring: $(VENV)/.dev ## regenerate what is made of pack/: rules, inhibitions, docs/alerts.md, and what builds on them
 	$(BIN)/python -m routecache_exporters.pack.build
 	$(BIN)/python -m dashboards.build
 	$(BIN)/python -m dashboards.reference
+	$(BIN)/python -m dashboards.families
 	$(BIN)/python -m deploy.generate
 
-metrics-doc: $(VENV)/.dev ## regenerate docs/metrics.md and the table in docs/opentelemetry.md
+metrics-doc: $(VENV)/.dev ## regenerate docs/metrics.md, docs/scale-families.md and the table in docs/opentelemetry.md
 	$(BIN)/python -m dashboards.reference
+	$(BIN)/python -m dashboards.families
 	$(BIN)/python -m dashboards.otel_reference
 
 matrix: $(VENV)/.dev ## count the contract tests of each promise anew, in docs/promises.md

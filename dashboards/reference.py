@@ -106,7 +106,8 @@ def names(metric: Metric) -> set[str]:
     return {metric.name + suffix for suffix in ("_bucket", "_sum", "_count")}
 
 
-def _rules() -> list[Mapping[str, Any]]:
+def loaded_rules() -> list[Mapping[str, Any]]:
+    """Every rule that we ship, but for the optional ones."""
     loaded = [yaml.safe_load(path.read_text("utf-8")) for path in sorted(RULES.glob("*.yml"))]
     return [rule for file in loaded for group in file["groups"] for rule in group["rules"]]
 
@@ -128,6 +129,11 @@ class Uses:
             found |= ahead
             ahead = {n for name in ahead for n in self._recorded.get(name, ())} - found
         return found
+
+    @property
+    def queries(self) -> Sequence[tuple[str, str, set[str]]]:
+        """Dashboard, panel and the names that it needs, of every query of a panel."""
+        return self._panels
 
     def alerts(self, metric: Metric) -> list[str]:
         """Alerts by name, without the prefix that all have."""
@@ -157,7 +163,7 @@ def panels() -> Iterator[tuple[str, str, str]]:
 
 def render() -> str:
     """The page."""
-    uses = Uses(_rules(), panels())
+    uses = Uses(loaded_rules(), panels())
     idle, working = typical.series(typical.idle()), typical.series(typical.working())
     rows = [_row(metric, uses, idle[metric], working[metric]) for metric in METRICS]
     notes = _NOTES.format(

@@ -142,6 +142,19 @@ def test_the_plot_has_a_cell_for_each_pair_and_a_point_for_each_life_time(
     assert len(drawn) == 1 + 3  # the legend's, and one for each cache
 
 
+def test_the_printed_command_can_be_pasted_whatever_the_log_is_called(
+    log: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    odd = tmp_path / "a=b c.csv"
+    odd.write_text(log.read_text())
+    printed = tune(odd, capsys, "--no-redis")
+    report = replay(printed.split("Check it: ")[1].split("\n")[0], capsys, monkeypatch)
+    assert report["rows"] == 2000
+
+
 def test_a_name_with_markup_in_it_is_text_in_the_plot(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

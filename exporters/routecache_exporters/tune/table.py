@@ -118,7 +118,7 @@ def check(report: Report) -> str:
     ]  # fmt: skip
     if terms.workers > 1:
         words += ["--workers", str(terms.workers)]
-    return " ".join(shlex.quote(word) if "=" not in word.split(",")[0] else word for word in words)
+    return shlex.join(words)
 
 
 def _remarks(report: Report) -> list[str]:

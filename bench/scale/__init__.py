@@ -1,0 +1,1 @@
+"""What a fleet of routers costs a Prometheus: many simulated targets, one real server."""
