@@ -87,7 +87,7 @@ bench: $(VENV)/.dev ## measure against peers, in interleaved runs (about 3 minut
 prove: $(VENV)/.dev ## prove the engine's promises on real servers (about 10 minutes)
 	@$(BIN)/python -m bench.prove $(PROVE_ARGS)
 
-prove-%: $(VENV)/.dev ## one proof: outage, coherence, resurrection, stampede, failover, storm, books
+prove-%: $(VENV)/.dev ## one proof: outage, coherence, health, resurrection, stampede, failover, storm, books
 	@$(BIN)/python -m bench.prove $* $(PROVE_ARGS)
 
 prove-workers: $(VENV)/.dev ## gunicorn under wrk: /metrics against what wrk counted (wants wrk)

@@ -21,12 +21,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.prove import books, coherence, failover, outage, resurrection, stampede, storm
+from bench.prove import books, coherence, failover, health, outage, resurrection, stampede, storm
 from bench.prove.findings import Figure, Findings
 
 PROOFS: Final[dict[str, Callable[[Findings], None]]] = {
     "outage": outage.prove,
     "coherence": coherence.prove,
+    "health": health.prove,
     "resurrection": resurrection.prove,
     "stampede": stampede.prove,
     "failover": failover.prove,

@@ -16,8 +16,11 @@ from routecache.manager import BaseCacheManager
 from routecache.policy import Policy
 from routecache.registry import caches, snapshot
 from routecache.routing.async_cache import AsyncRoutingCache
+from routecache.routing.async_monitor import AsyncHealthMonitor
 from routecache.routing.cache import RoutingCache, get_routing_cache, reset_routing_cache
 from routecache.routing.health_policy import HealthPolicy
+from routecache.routing.monitor import HealthMonitor
+from routecache.routing.probing import MonitorPolicy
 from routecache.routing.request_context import RequestContext
 from routecache.routing.settings import RoutingSettings
 from routecache.routing.warming import PastRequest, RoutingLoaders, RoutingWarmResult
@@ -27,15 +30,18 @@ from routecache.warming.options import WarmOptions, WarmProgress, WarmResult
 __all__ = [
     "MISS",
     "AsyncCacheManager",
+    "AsyncHealthMonitor",
     "AsyncRoutingCache",
     "BaseCacheManager",
     "CacheClosedError",
     "CacheError",
     "ConfigurationError",
     "Explanation",
+    "HealthMonitor",
     "HealthPolicy",
     "KeyTypeError",
     "LoadTimeoutError",
+    "MonitorPolicy",
     "PastRequest",
     "Policy",
     "RequestContext",

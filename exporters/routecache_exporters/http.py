@@ -9,6 +9,8 @@ Every variant serves the same pages:
     /-/healthy   200 while the exporter runs
     /-/ready     200 once `ready` says so, 503 before
 
+    /hooks/alertmanager   POST only, with an `AlertmanagerHook`: alerts become health reports
+
 Anything else is 404, and any method but GET and HEAD is 405.
 """
 
@@ -21,14 +23,17 @@ from wsgiref.types import WSGIApplication
 from prometheus_client.core import CollectorRegistry
 
 from routecache.errors import ConfigurationError
+from routecache_exporters.web.alertmanager import AlertmanagerHook
+from routecache_exporters.web.answers import Response
 from routecache_exporters.web.asgi import ASGIApplication, asgi_app, beside_asgi
-from routecache_exporters.web.core import Ready, Response, Site
+from routecache_exporters.web.core import Ready, Site
 from routecache_exporters.web.listen import ListenError, parse_address, tcp_address
 from routecache_exporters.web.server import ExporterServer, serve
 from routecache_exporters.web.wsgi import beside_wsgi, wsgi_app
 
 __all__ = [
     "ASGIApplication",
+    "AlertmanagerHook",
     "ExporterServer",
     "ListenError",
     "Ready",
@@ -54,6 +59,7 @@ def start_http_server(
     config_file: str | os.PathLike[str] | None = None,
     registry: CollectorRegistry | None = None,
     ready: Ready | None = None,
+    alertmanager: AlertmanagerHook | None = None,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> ExporterServer:
     """Serve the pages from daemon threads of this process, one for each address.
@@ -69,6 +75,8 @@ def start_http_server(
     registry: what /metrics serves, to which routecache's metrics are added unless they are there;
         None is prometheus_client's global registry, with the program's own metrics.
     ready: called by /-/ready, from any thread; None is always ready.
+    alertmanager: takes Alertmanager's messages, from who has a password of `config_file` or the
+        hook's own token; docs/health.md.
     timeout: seconds that a client may take for one exchange in all; for the TLS handshake and the
         head of its request it has 2.5 of them. When all 32 connections are taken, the longest idle
         one makes room; if none is idle, the newcomer is answered 503.
@@ -81,7 +89,7 @@ def start_http_server(
     addresses = [parse_address(text) for text in texts] or [tcp_address(addr, port)]
     if texts and (addr, port) != (DEFAULT_ADDR, DEFAULT_PORT):
         raise ConfigurationError("give either addr and port or listen, not both")
-    site = Site(registry, ready=ready)
+    site = Site(registry, ready=ready, alertmanager=alertmanager)
     server = serve(
         site,
         addresses,
@@ -93,24 +101,30 @@ def start_http_server(
 
 
 def make_wsgi_app(
-    registry: CollectorRegistry | None = None, *, ready: Ready | None = None
+    registry: CollectorRegistry | None = None,
+    *,
+    ready: Ready | None = None,
+    alertmanager: AlertmanagerHook | None = None,
 ) -> WSGIApplication:
     """The pages as a WSGI application, to be mounted at any path.
 
     The arguments are those of `start_http_server`. Safe for threads.
     """
-    return wsgi_app(Site(registry, ready=ready))
+    return wsgi_app(Site(registry, ready=ready, alertmanager=alertmanager))
 
 
 def make_asgi_app(
-    registry: CollectorRegistry | None = None, *, ready: Ready | None = None
+    registry: CollectorRegistry | None = None,
+    *,
+    ready: Ready | None = None,
+    alertmanager: AlertmanagerHook | None = None,
 ) -> ASGIApplication:
     """The pages as an ASGI application for asyncio servers, to be mounted at any path.
 
     The arguments are those of `start_http_server`. Pages are made in threads, so that a scrape
     does not hold up the event loop. Safe for tasks.
     """
-    return asgi_app(Site(registry, ready=ready))
+    return asgi_app(Site(registry, ready=ready, alertmanager=alertmanager))
 
 
 def mount_wsgi(
@@ -119,6 +133,7 @@ def mount_wsgi(
     *,
     registry: CollectorRegistry | None = None,
     ready: Ready | None = None,
+    alertmanager: AlertmanagerHook | None = None,
 ) -> WSGIApplication:
     """A WSGI application, such as Flask's or Django's, with the pages added at `path`.
 
@@ -128,7 +143,9 @@ def mount_wsgi(
     The other arguments are those of `start_http_server`. Raises ConfigurationError if `path` is
     none. Safe for threads.
     """
-    return beside_wsgi(app, make_wsgi_app(registry, ready=ready), _checked(path))
+    return beside_wsgi(
+        app, make_wsgi_app(registry, ready=ready, alertmanager=alertmanager), _checked(path)
+    )
 
 
 def mount_asgi(
@@ -137,6 +154,7 @@ def mount_asgi(
     *,
     registry: CollectorRegistry | None = None,
     ready: Ready | None = None,
+    alertmanager: AlertmanagerHook | None = None,
 ) -> ASGIApplication:
     """An ASGI application, such as Django's, with the pages added at `path`.
 
@@ -146,7 +164,9 @@ def mount_asgi(
     The other arguments are those of `start_http_server`. Raises ConfigurationError if `path` is
     none. Safe for tasks.
     """
-    return beside_asgi(app, make_asgi_app(registry, ready=ready), _checked(path))
+    return beside_asgi(
+        app, make_asgi_app(registry, ready=ready, alertmanager=alertmanager), _checked(path)
+    )
 
 
 def _checked(path: str) -> str:

@@ -8,9 +8,12 @@ from fastapi import FastAPI
 from routecache import (
     MISS,
     AsyncCacheManager,
+    AsyncHealthMonitor,
     AsyncRoutingCache,
     BaseCacheManager,
     Explanation,
+    HealthMonitor,
+    MonitorPolicy,
     Policy,
     RequestContext,
     RoutingCache,
@@ -29,6 +32,7 @@ from routecache.exemplars import set_exemplar_source
 from routecache.keys import digest
 from routecache.routing.health import HealthReport, Invalidation
 from routecache.testing import FakeRemote, ManualTimer
+from routecache_exporters.http import AlertmanagerHook, start_http_server
 
 timer = ManualTimer()
 with BaseCacheManager(
@@ -80,11 +84,20 @@ with RoutingCache(RoutingSettings.from_env({})) as routing:
     assert_type(routing.provider_reports("p"), tuple[HealthReport, ...])
     assert_type(routing.warm(providers={"p": "up"}), RoutingWarmResult)
     routing.clear_all()
+    with HealthMonitor(routing, {"p": lambda: True}, policy=MonitorPolicy(interval=5)) as monitor:
+        assert_type(monitor, HealthMonitor)
+        monitor.stop()
+    start_http_server(alertmanager=AlertmanagerHook(routing, token_file="/run/token")).close()
 
 request = RequestContext({"a": 1})
 assert_type(request.key, str)
 assert_type(request.content, Any)
 assert_type({request}, set[RequestContext])
+
+
+async def well() -> bool:
+    """A probe that is awaited."""
+    return True
 
 
 async def heard(invalidation: Invalidation) -> None:
@@ -116,6 +129,9 @@ async def awaited() -> None:
         assert_type(await routing.warm(providers={"p": "up"}), RoutingWarmResult)
         assert_type(routing.get_stats(), dict[str, Any])
         await routing.clear_all()
+        async with AsyncHealthMonitor(routing, {"p": well}) as monitor:
+            assert_type(monitor, AsyncHealthMonitor)
+            await monitor.stop()
     assert_type(AsyncRoutingCache.from_sync(get_routing_cache()), AsyncRoutingCache)
 
 

@@ -15,9 +15,9 @@ from prometheus_client import CollectorRegistry
 
 from routecache.errors import ConfigurationError
 from routecache_exporters.http import Site, start_http_server
+from routecache_exporters.web.answers import Response
 from routecache_exporters.web.auth import MAX_CHECKS, REMEMBERED, BasicAuth, OverloadedError
 from routecache_exporters.web.config_file import RateLimit, parse
-from routecache_exporters.web.core import Response
 from routecache_exporters.web.security import Security
 
 FILE = Path("web.yml")

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from routecache import forking
+from routecache_exporters.web.alertmanager import MAX_BODY
 from routecache_exporters.web.core import Site, fold_headers
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -36,6 +37,8 @@ def asgi_app(site: Site) -> ASGIApplication:
         elif scope["type"] == "http":
             mount, path = _split(scope)
             headers = ((k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"])
+            takes_body = site.takes_body(scope["method"], path)
+            body = await _body(receive) if takes_body else b""
             answer = partial(
                 site.respond,
                 scope["method"],
@@ -43,6 +46,7 @@ def asgi_app(site: Site) -> ASGIApplication:
                 fold_headers(headers),
                 scope.get("query_string", b"").decode("latin-1"),
                 mount=mount,
+                read=(lambda n: body[:n]) if takes_body else None,
             )
             response = await asyncio.get_running_loop().run_in_executor(threads.pool, answer)
             await send(
@@ -90,6 +94,17 @@ def beside_asgi(app: ASGIApplication, exporter: ASGIApplication, path: str) -> A
         await app(scope, receive, send)
 
     return both
+
+
+async def _body(receive: Receive) -> bytes:
+    """The request's body, cut where nobody reads on."""
+    body = b""
+    while len(body) <= MAX_BODY:
+        event = await receive()
+        body += event.get("body", b"")
+        if not event.get("more_body", False):
+            break
+    return body
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

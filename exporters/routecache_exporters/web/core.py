@@ -4,11 +4,10 @@ One `Site` serves every adapter, so that the built-in server, a WSGI mount and a
 differ. Between requests it keeps the last minutes and nothing else.
 """
 
-import gzip
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final, TypeAlias
 from urllib.parse import parse_qs
@@ -23,34 +22,21 @@ from routecache_exporters.performance_metrics import metrics_of
 from routecache_exporters.performance_shapes import PerformanceMetrics
 from routecache_exporters.prometheus import register
 from routecache_exporters.web import status
+from routecache_exporters.web.alertmanager import HOOK_PATH, AlertmanagerHook, Read
+from routecache_exporters.web.answers import Response, compressed, plain_text
 from routecache_exporters.web.history import LATELY, MINUTE, History
-from routecache_exporters.web.negotiation import accepts_gzip, choose_format
+from routecache_exporters.web.negotiation import choose_format
 
 METRICS_PATH: Final = "/metrics"
 STATS_PATH: Final = "/stats.json"
 HEALTHY_PATH: Final = "/-/healthy"
 READY_PATH: Final = "/-/ready"
 
-_PLAIN: Final = "text/plain; charset=utf-8"
 _JSON: Final = "application/json"
 _ALLOW: Final = "GET, HEAD"
-# Below this, gzip saves no packet. Level 1 shrinks the text to a ninth in 0.11 ms; level 9, which
-# gzip takes by default, to a tenth in 0.94 ms (four caches, 41 kB).
-_GZIP_FROM: Final = 1024
-_GZIP_LEVEL: Final = 1
-
 _log = logging.getLogger("routecache.exporters")
 
 Ready: TypeAlias = Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer to carry out. `headers` are complete, the length of `body` for GET included."""
-
-    status: HTTPStatus
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
 
 
 class Site:
@@ -61,6 +47,7 @@ class Site:
     ready: called for every request of /-/ready, which answers 503 while it gives False or raises;
         None is always ready.
     snapshot: what the status page and /stats.json show; with workers, this process's part of it.
+    alertmanager: what takes alerts at `HOOK_PATH`; None is nothing there.
     workers: a directory of `routecache.multiprocess` whose workers to show all together; None is
         the one that this process counts in, if it counts in one.
 
@@ -75,7 +62,9 @@ class Site:
         ready: Ready | None = None,
         snapshot: Callable[[], ProcessSnapshot] = caches.snapshot,
         workers: str | os.PathLike[str] | None = None,
+        alertmanager: AlertmanagerHook | None = None,
     ) -> None:
+        self._alertmanager = alertmanager
         self._registry = REGISTRY if registry is None else registry
         self._ready = ready
         self._history = History(_source(snapshot, WorkersReader(workers)))
@@ -100,8 +89,20 @@ class Site:
         """Keep no more minutes until `watch` or the next request, and forget those kept."""
         self._history.stop()
 
+    def takes_body(self, method: str, path: str) -> bool:
+        """Whether `respond` may read the body of such a request."""
+        return method == "POST" and path == HOOK_PATH and self._alertmanager is not None
+
     def respond(
-        self, method: str, path: str, headers: Mapping[str, str], query: str, *, mount: str = ""
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        query: str,
+        *,
+        mount: str = "",
+        read: Read | None = None,
+        authenticated: bool = False,
     ) -> Response:
         """Answer one request; never raises.
 
@@ -109,8 +110,12 @@ class Site:
         headers: as `fold_headers` gives them.
         query: as sent, without the question mark.
         mount: where an application mounted the site, "" if at its root; only links need it.
+        read: gives the body, if `takes_body`.
+        authenticated: the client showed who it is.
         """
         self._history.start()
+        if path == HOOK_PATH and self._alertmanager is not None:
+            return self._hook(self._alertmanager, method, headers, read, authenticated)
         page = self._pages.get(path)
         if page is None:
             response = plain_text(HTTPStatus.NOT_FOUND, "Not found.\n")
@@ -130,18 +135,36 @@ class Site:
             return Response(response.status, response.headers, b"")
         return response
 
+    def _hook(
+        self,
+        hook: AlertmanagerHook,
+        method: str,
+        headers: Mapping[str, str],
+        read: Read | None,
+        authenticated: bool,
+    ) -> Response:
+        if method != "POST" or read is None:
+            allow = ("Allow", "POST")
+            return plain_text(HTTPStatus.METHOD_NOT_ALLOWED, "Use POST.\n", allow)
+        try:
+            return hook.respond(headers, read, authenticated=authenticated)
+        except Exception as error:  # noqa: BLE001  # a client that goes away, a cache that is closed
+            name = type(error).__name__
+            _log.warning("%s failed with %s", HOOK_PATH, name)
+            return plain_text(HTTPStatus.INTERNAL_SERVER_ERROR, f"Failed with {name}.\n")
+
     def _metrics(self, headers: Mapping[str, str], query: str, _prefix: str) -> Response:
         encode, content_type = choose_format(headers.get("accept", ""))
         names = parse_qs(query).get("name[]")
         body = encode(self._registry.restricted_registry(names) if names else self._registry)
-        return _compressed(headers, content_type, body, vary="Accept, Accept-Encoding")
+        return compressed(headers, content_type, body, vary="Accept, Accept-Encoding")
 
     def _stats(self, headers: Mapping[str, str], query: str, _prefix: str) -> Response:
         metrics = self._metrics_now()
         if "history" in parse_qs(query, keep_blank_values=True):
             metrics["history"] = self._history.columns()
         # It writes null for what JSON has no number for, such as an endless TTL.
-        return _compressed(headers, _JSON, msgspec.json.encode(metrics), vary="Accept-Encoding")
+        return compressed(headers, _JSON, msgspec.json.encode(metrics), vary="Accept-Encoding")
 
     def _status(self, headers: Mapping[str, str], _query: str, prefix: str) -> Response:
         metrics = None
@@ -149,7 +172,7 @@ class Site:
             metrics = self._metrics_now()
         except Exception as error:  # noqa: BLE001  # the page says so instead
             _log.warning("no counters for the status page: %s", type(error).__name__)
-        return _compressed(
+        return compressed(
             headers,
             "text/html; charset=utf-8",
             status.render(metrics, prefix).encode(),
@@ -211,35 +234,3 @@ def _link_prefix(path: str, mount: str) -> str:
     if path or not mount:
         return ""
     return mount.rstrip("/").rpartition("/")[2] + "/"
-
-
-def _compressed(
-    headers: Mapping[str, str],
-    content_type: str,
-    body: bytes,
-    *extra: tuple[str, str],
-    vary: str,
-) -> Response:
-    extra = (*extra, ("Vary", vary))
-    if len(body) >= _GZIP_FROM and accepts_gzip(headers.get("accept-encoding", "")):
-        body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
-        extra = (*extra, ("Content-Encoding", "gzip"))
-    return _response(HTTPStatus.OK, content_type, body, *extra)
-
-
-def plain_text(status: HTTPStatus, text: str, *extra: tuple[str, str]) -> Response:
-    """An answer of one line or two for people."""
-    return _response(status, _PLAIN, text.encode(), *extra)
-
-
-def _response(
-    status: HTTPStatus, content_type: str, body: bytes, *extra: tuple[str, str]
-) -> Response:
-    headers = (
-        ("Content-Type", content_type),
-        ("Content-Length", str(len(body))),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Cache-Control", "no-store"),
-        *extra,
-    )
-    return Response(status, headers, body)

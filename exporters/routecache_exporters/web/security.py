@@ -18,9 +18,10 @@ from typing import Final, Protocol, TypeAlias
 
 from routecache.errors import ConfigurationError
 from routecache.typing import Timer
+from routecache_exporters.web.alertmanager import Read
+from routecache_exporters.web.answers import Response, plain_text
 from routecache_exporters.web.auth import BasicAuth, OverloadedError
 from routecache_exporters.web.config_file import RateLimit, WebConfig, parse
-from routecache_exporters.web.core import Response, plain_text
 from routecache_exporters.web.tls import make_context
 
 _MAX_FILE: Final = 4 << 20
@@ -33,7 +34,15 @@ class Pages(Protocol):
     """What answers requests: a `Site`, or one behind a guard."""
 
     def respond(
-        self, method: str, path: str, headers: Mapping[str, str], query: str, *, mount: str = ""
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        query: str,
+        *,
+        mount: str = "",
+        read: Read | None = None,
+        authenticated: bool = False,
     ) -> Response:
         """Answer one request; see `Site.respond`."""
         ...
@@ -92,10 +101,14 @@ class Security:
         path: str,
         headers: Mapping[str, str],
         query: str,
+        read: Read | None = None,
     ) -> Response:
         """Answer one request under `policy`, by `pages` if it may pass. Never raises."""
-        refusal = self._refusal(policy, headers.get("authorization", ""))
-        response = pages.respond(method, path, headers, query) if refusal is None else refusal
+        response = self._refusal(policy, headers.get("authorization", ""))
+        if response is None:
+            response = pages.respond(
+                method, path, headers, query, read=read, authenticated=bool(policy.users)
+            )
         # A page's own header stays: it was made for that page.
         taken = {name.lower() for name, _ in response.headers}
         added = (pair for pair in policy.headers if pair[0].lower() not in taken)

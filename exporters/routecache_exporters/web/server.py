@@ -94,10 +94,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         path, query = _split(self.path)
         security, site = self._shared.security, self._shared.site
+        read = self.rfile.read if site.takes_body(self.command, path) else None
         if security is None:
-            response = site.respond(self.command, path, headers, query)
+            response = site.respond(self.command, path, headers, query, read=read)
         else:
-            response = security.respond(self._policy, site, self.command, path, headers, query)
+            response = security.respond(
+                self._policy, site, self.command, path, headers, query, read
+            )
         self.send_response(response.status)
         for name, value in response.headers:
             self.send_header(name, value)

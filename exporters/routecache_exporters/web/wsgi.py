@@ -15,12 +15,16 @@ def wsgi_app(site: Site) -> WSGIApplication:
             for name, value in environ.items()
             if name.startswith("HTTP_")
         }
+        if "CONTENT_LENGTH" in environ:
+            headers["content-length"] = environ["CONTENT_LENGTH"]
+        method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
         response = site.respond(
-            environ["REQUEST_METHOD"],
-            environ.get("PATH_INFO", ""),
+            method,
+            path,
             headers,
             environ.get("QUERY_STRING", ""),
             mount=environ.get("SCRIPT_NAME", ""),
+            read=environ["wsgi.input"].read if site.takes_body(method, path) else None,
         )
         status = f"{response.status.value} {response.status.phrase}"
         start_response(status, list(response.headers))
