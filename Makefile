@@ -81,7 +81,7 @@ format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix-only -q .
 	$(BIN)/ruff format -q .
 
-bench: $(VENV)/.dev ## measure against peers, in interleaved runs (about 3 minutes)
+bench: $(VENV)/.dev ## measure against peers, in interleaved runs (about 8 minutes)
 	@for b in bench/bench_*.py; do $(BIN)/python -m bench.$$(basename $$b .py) || exit 1; done
 
 prove: $(VENV)/.dev ## prove the engine's promises on real servers (about 10 minutes)

@@ -250,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             contestant.turn()
         failed = sum(contestant.errors for contestant in runs.values())
         report.must(failed == 0, f"{failed} requests failed while all was well")
-        seconds = options.seconds(45)
+        seconds = options.seconds(75)
         compete(report, "All providers are well", "", runs, stubs, seconds)
         stubs.mode("beta", "fail")
         compete(report, "One of three providers fails at once", "beta", runs, stubs, seconds)

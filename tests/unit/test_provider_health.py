@@ -7,7 +7,7 @@ import pytest
 
 from routecache import AsyncRoutingCache, RoutingSettings
 from routecache.adapters.failure import Failure
-from routecache.adapters.health import DOWN, ProviderHealth
+from routecache.adapters.health import DOWN, UP, ProviderHealth
 from routecache.errors import ConfigurationError
 from tests.helpers import in_loop
 
@@ -236,19 +236,31 @@ async def test_what_another_source_reports_counts_until_it_takes_it_back(
     probe: Probes | None,
 ) -> None:
     async with memory() as cache:
+        await cache.report_provider_health("before", False, source="alertmanager")
         health = ProviderHealth(cache, probe=probe)
         assert await health.is_up("p")
         await cache.report_provider_health("p", False, source="alertmanager")
         await cache.report_provider_health("unseen", False, source="alertmanager")
-        for provider in ("p", "unseen"):
+        for provider in ("p", "unseen", "before"):
             assert not await health.is_up(provider)
             await probed(health)
             assert not await health.is_up(provider)
+            assert (await cache.get_provider_status(provider))["up"] is False
             await cache.report_provider_health(provider, True, source="alertmanager")
             await health.is_up(provider)
             await probed(health)
             assert await health.is_up(provider)
             assert cache.provider_health()[provider]
+
+
+@in_loop
+async def test_what_was_reported_here_outweighs_a_status_that_another_process_stored() -> None:
+    async with memory() as cache:
+        health = ProviderHealth(cache)
+        assert await health.is_up("p")
+        await cache.report_provider_health("p", False, source="alertmanager")
+        await cache.set_provider_status("p", UP)
+        assert not await health.is_up("p")
 
 
 @pytest.mark.parametrize("probe", [None, Probes()])
