@@ -53,8 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, verdict in result.verdicts.items():
             for text in verdict.problems:
                 console.print(f"{name}: {text}", style="red")
-        if result.machine:
-            console.print(f"the machine was slow: {', '.join(result.machine)}", style="yellow")
         for text in result.noise:
             console.print(f"lane without a fault: {text}", style="bold red")
         well = well and not result.noise and all(v.proved for v in result.verdicts.values())

@@ -50,12 +50,6 @@ a fault tell nothing.
 """  # noqa: E501  # a row of a table is one line
 
 
-_BUSY: Final = """\
-While {waves} ran, the machine itself was so slow that the healthy lane told {alerts}. There no
-alert of slowness (LatencyBudgetBurn, L2LatencyHigh, LookupBudgetBurn by time-outs) is held against
-a row, and what the healthy lane told proves none."""
-
-
 def merge(result: Result, phases: Phases) -> None:
     """Keep what a wave saw, in place of what was seen of its faults before, and draw it all."""
     kept = load() if DATA.is_file() else {}
@@ -66,7 +60,6 @@ def merge(result: Result, phases: Phases) -> None:
             "seconds": asdict(phases),
             "beside": len(result.verdicts) - 1,
             "noise": list(result.noise),
-            "machine": list(result.machine),
             **asdict(verdict),
             "brought": brought(FAULTS[name].alerts, verdict.fired),
         }
@@ -123,10 +116,6 @@ def _page(seen: Mapping[str, Any]) -> str:
         beside = "<br>".join(f"{_times(alert, row)} ({row['brought'][alert]})" for alert in others)
         mark = "".join(f"<br>**{text}**" for text in (*row["problems"], *row["noise"]))
         lines.append(f"| `{name}` | {FAULTS[name].what} | {own}{mark} | {beside} |")
-    busy = sorted({alert for row in seen.values() for alert in row["machine"]})
-    if busy:
-        waves = [f"`{name}`" for name, row in seen.items() if row["machine"]]
-        lines += ["", _BUSY.format(waves=", ".join(waves), alerts=", ".join(busy))]
     if bad:
         lines += ["", "Not proved:", ""]
         lines += [

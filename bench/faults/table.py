@@ -84,8 +84,8 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({
         Plan(cache={"l1_ttl": 5.0, "l2_ttl": 15.0}, habits={"value_bytes": 20_000, "keys": 60}),
     ),
     "redis_slow": Fault(
-        "Redis answers 27 ms late", ("L2LatencyHigh",), *_behind("slow", delay=0.027),
-        plan=_PROXIED,
+        "Redis answers 27 ms late, and is given 250", ("L2LatencyHigh",),
+        *_behind("slow", delay=0.027), plan=Plan(proxied=True, cache={"l2_timeout": 0.25}),
     ),
     "redis_sluggish": Fault(
         "Redis answers 10 ms late", ("LatencyBudgetBurn (critical)",),
@@ -121,7 +121,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({
     ),
     "pushes_late_rarely": Fault(
         "one invalidation in hundreds comes late", ("FreshnessBudgetBurn (warning)",),
-        *_behind("late", delay=0.56, every=200), plan=Plan(proxied=True, beats=0.05),
+        *_behind("late", delay=0.56, every=400), plan=Plan(proxied=True, beats=0.05),
     ),
     "listener_cut": Fault(
         "Redis is reached, but nobody may subscribe", ("ListenerDisconnected",),

@@ -12,9 +12,6 @@ SETTLE: Final = 20.0
 """Seconds after a fault's end in which Alertmanager may still be about to tell of it: the longest
 `for` of a symptom and `group_wait`, as the demo has them."""
 
-SLOWNESS: Final = frozenset({"LatencyBudgetBurn", "L2LatencyHigh", "LookupBudgetBurn"})
-"""Alerts that a machine with too much to do makes true in every lane: calls are late."""
-
 _TWINS: Final = ("LookupBudgetBurn", "LatencyBudgetBurn", "FreshnessBudgetBurn")
 
 
@@ -75,40 +72,20 @@ class Verdict:
         return not self.problems
 
 
-def slowness(told: Iterable[Told]) -> frozenset[str]:
-    """The alerts of slowness that a lane without a fault told: the machine's own."""
-    return SLOWNESS & {without_severity(one.alert) for one in told}
-
-
-def judge(
-    expected: Iterable[str],
-    told: Iterable[Told],
-    times: Times,
-    machine: frozenset[str] = frozenset(),
-) -> Verdict:
+def judge(expected: Iterable[str], told: Iterable[Told], times: Times) -> Verdict:
     """Hold a lane's notifications against its fault.
 
     Args:
         expected: the alerts that the fault is for.
         told: what the lane notified, from its start to the end of the recovery.
         times: of the fault.
-        machine: what the healthy lane told of the machine's slowness (`slowness`). If that is
-            anything, no alert of slowness counts against a fault: lanes of more processes feel it
-            more. And what the healthy lane told, too, proves nothing.
     """
-    slow = SLOWNESS if machine else frozenset()
     wanted = list(expected)
     may = frozenset[str]().union(*(allowed(without_severity(name)) for name in wanted))
     fired: dict[str, float] = {}
     resolved: dict[str, float] = {}
-    problems = [
-        f"{name} was told by the healthy lane, too"
-        for name in wanted
-        if without_severity(name) in machine
-    ]
+    problems: list[str] = []
     for one in told:
-        if one.alert not in wanted and without_severity(one.alert) in slow:
-            continue
         fired.setdefault(one.alert, round(one.fired - times.began, 1))
         if one.resolved is None:
             problems.append(f"{one.alert} did not resolve")
@@ -130,5 +107,5 @@ def judge(
 
 
 def silent(told: Iterable[Told]) -> list[str]:
-    """What is wrong about a lane that should have told nothing, but for what is the machine's."""
-    return [f"{one.alert} was told" for one in told if without_severity(one.alert) not in SLOWNESS]
+    """What is wrong about a lane that should have told nothing."""
+    return [f"{one.alert} was told" for one in told]

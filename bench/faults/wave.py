@@ -1,5 +1,6 @@
 """A wave: lanes side by side, well, then each with its fault, then recovering; and the verdicts."""
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from typing import Final
 from bench.faults.lane import Lane, Plan
 from bench.faults.stack import Stack
 from bench.faults.table import Fault
-from bench.faults.verdict import Times, Verdict, judge, silent, slowness
+from bench.faults.verdict import Times, Verdict, judge, silent
 
 HEALTHY_LANE: Final = "healthy"
 IDLE_LANE: Final = "idle"
@@ -35,12 +36,10 @@ class Result:
 
     verdicts: by fault.
     noise: what is wrong about the lanes that had no fault, and notifications of no lane.
-    machine: alerts that the healthy lane told because the machine was slow.
     """
 
     verdicts: Mapping[str, Verdict]
     noise: Sequence[str]
-    machine: Sequence[str] = ()
 
 
 def run(faults: Mapping[str, Fault], phases: Phases, say: Callable[[str], None]) -> Result:
@@ -56,6 +55,9 @@ def run(faults: Mapping[str, Fault], phases: Phases, say: Callable[[str], None])
     if not any(fault.alone for fault in faults.values()):
         plans |= {HEALTHY_LANE: Plan(), IDLE_LANE: Plan(habits={"rate": 0.0})}
     with ExitStack() as parts, ThreadPoolExecutor(len(plans)) as pool:
+        # All proxies are threads of this process: none may hold up another's bytes.
+        parts.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(sys.getswitchinterval() / 15)
         lanes: dict[str, Lane] = {}
         for lane in pool.map(Lane, plans, plans.values()):
             parts.callback(lane.close)
@@ -78,18 +80,16 @@ def run(faults: Mapping[str, Fault], phases: Phases, say: Callable[[str], None])
         while _unresolved(stack) and time.monotonic() < deadline:
             time.sleep(1.0)
         told = stack.told()
-    machine = slowness(told.get(HEALTHY_LANE, ()))
     verdicts = {
         name: judge(
             fault.alerts,
             told.pop("" if fault.alone else name, []),
             Times(began[name], ended[name]),
-            machine,
         )
         for name, fault in faults.items()
     }
     noise = [f"{lane or 'no lane'}: {text}" for lane in told for text in silent(told[lane])]
-    return Result(verdicts, noise, sorted(machine))
+    return Result(verdicts, noise)
 
 
 def _of(lanes: Mapping[str, Lane], faults: Iterable[str]) -> list[Lane]:

@@ -1,6 +1,6 @@
 """What a lane's notifications are held against, and what is found wrong about them."""
 
-from bench.faults.verdict import SETTLE, Times, Told, alert_name, judge, silent, slowness
+from bench.faults.verdict import SETTLE, Times, Told, alert_name, judge, silent
 from routecache_exporters.demo.webhook import Notice
 
 TIMES = Times(began=100.0, ended=180.0)
@@ -82,18 +82,3 @@ def test_a_lane_without_a_fault_has_to_be_silent() -> None:
     """Whatever it tells is named."""
     assert silent([]) == []
     assert silent([Told("L2Down", 1.0, 2.0)]) == ["L2Down was told"]
-
-
-def test_what_a_slow_machine_makes_true_everywhere_is_no_faults_doing() -> None:
-    """The healthy lane tells of it; it neither counts against another fault nor for its own."""
-    slow = Told("LatencyBudgetBurn (warning)", 90.0, None)
-    machine = slowness([slow, Told("TargetDown", 1.0, 2.0)])
-    assert machine == {"LatencyBudgetBurn"}
-    own = Told("LoadErrors", 112.0, 185.0)
-    assert judge(["LoadErrors"], [own, slow], TIMES, machine).proved
-    assert not judge(["LoadErrors"], [own, slow], TIMES).proved
-    late = Told("LatencyBudgetBurn (warning)", 112.0, 185.0)
-    assert judge(["LatencyBudgetBurn (warning)"], [late], TIMES, machine).problems == (
-        "LatencyBudgetBurn (warning) was told by the healthy lane, too",
-    )
-    assert silent([slow]) == []
