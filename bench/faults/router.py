@@ -10,6 +10,7 @@ one command, and each is answered by a line:
     {"exporter": "on"}           or "off", or "unmounted": /metrics without routecache
     {"providers": {"p": true}}   what is reported of the health of providers
     {"warm": "fails"}            the cache is warmed anew, by a loader that fails, or that "loads"
+    {"unreadable": true}         a second cache cannot tell its state any more
     {"beats": 0.05}              seconds between two heartbeats of listeners that begin from now on
 
 It ends with its stdin, so it outlives nobody.
@@ -30,6 +31,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from bench.faults.traffic import Habits, LoaderError, Traffic
 from routecache import BaseCacheManager, Policy, RoutingCache, RoutingSettings
 from routecache.remote.listener import Listener
+from routecache.serializers import JsonSerializer
 from routecache_exporters.http import start_http_server
 from routecache_exporters.ports import LOOPBACK
 
@@ -63,6 +65,19 @@ class Shape:
         )  # fmt: skip
 
 
+class Forgetful(JsonSerializer):
+    """A program's own serializer that may forget its name."""
+
+    forgotten = False
+
+    @property
+    def name(self) -> str:
+        """The name. Raises LookupError when it is forgotten."""
+        if self.forgotten:
+            raise LookupError
+        return "json"
+
+
 class Router:
     """The process's parts, by command."""
 
@@ -73,6 +88,7 @@ class Router:
         self._stop_serving: Callable[[], None] = _nothing
         self._traffic: Traffic | None = None
         self._health: RoutingCache | None = None
+        self._second: BaseCacheManager | None = None
 
     def obey(self, command: dict[str, Any]) -> None:
         """Do what one command says."""
@@ -111,6 +127,11 @@ class Router:
             self._health = RoutingCache(RoutingSettings(enable_redis=False))
         for provider, healthy in reports.items():
             self._health.report_provider_health(provider, healthy)
+
+    def _unreadable(self, unreadable: bool) -> None:
+        serializer = Forgetful()
+        self._second = BaseCacheManager(enable_redis=False, name="second", serializer=serializer)
+        serializer.forgotten = unreadable
 
     def _warm(self, how: str) -> None:
         assert self._traffic is not None

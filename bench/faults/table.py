@@ -188,8 +188,8 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({
         partial(acts.exporter, state="unmounted"), partial(acts.exporter, state="on"),
     ),
     "collector_failing": Fault(
-        "a provider's name cannot be written as UTF-8", ("CollectorFailing",),
-        partial(_tell, command={"providers": {"\ud800": True}}), acts.restart,
+        "a cache cannot tell its state", ("CollectorFailing",),
+        partial(_tell, command={"unreadable": True}), acts.restart,
     ),
     "label_explosion": Fault(
         "a router reports the health of 40 providers", ("CardinalityOverflow",),
