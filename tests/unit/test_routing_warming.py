@@ -127,24 +127,38 @@ def test_requests_that_raise_leave_what_is_given(cache: Any) -> None:
         raise OSError("secret")
 
     result = cache.warm(broken, loaders=LOADERS, providers={"p": 1})
-    assert result["provider"].problem == "OSError"
-    assert not result.succeeded
+    assert [each.problem for each in result.caches] == ["OSError"] * 4
+    assert not any(each.succeeded or each.complete for each in result.caches)
+    assert cache.get_provider_status("p") == 1
+    assert cache.get_model_selection({"n": 2}) == "model for 2"  # it was read before the error
     assert "secret" not in repr(result)
 
 
+async def stream() -> AsyncIterator[PastRequest]:
+    for request in asked(1, 2, 1):
+        yield request
+
+
+async def fetched() -> list[PastRequest]:
+    return asked(1, 2, 1)
+
+
+async def opened() -> AsyncIterator[PastRequest]:
+    return stream()
+
+
+@pytest.mark.parametrize("given", [stream, fetched, opened, None])
 def test_asyncio_takes_requests_and_loaders_that_are_awaited(
-    loop: asyncio.AbstractEventLoop,
+    loop: asyncio.AbstractEventLoop, given: Any
 ) -> None:
-    async def requests() -> AsyncIterator[PastRequest]:
-        for request in asked(1, 2, 1):
-            yield request
+    requests = stream() if given is None else given
 
     async def model(context: Any) -> str:
         await asyncio.sleep(0)
         return f"awaited {context['n']}"
 
     made = Blocking(AsyncRoutingCache(MEMORY_ONLY), loop)
-    result = made.warm(requests(), loaders=RoutingLoaders(model=model))
+    result = made.warm(requests, loaders=RoutingLoaders(model=model))
     assert result["model"].loaded == 2
     assert made.get_model_selection({"n": 2}) == "awaited 2"
     made.close()

@@ -1,11 +1,13 @@
 """What `RoutingCache.warm` and its asyncio twin warm, and how they tell of it. No I/O."""
 
+import contextlib
+import inspect
 import time
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from routecache.errors import KeyTypeError
+from routecache.errors import CacheError, KeyTypeError
 from routecache.routing._core import Providers, tags_for
 from routecache.routing.request_context import RequestContext, key_of
 from routecache.tiered._core import TieredCore
@@ -99,6 +101,7 @@ class _Asked:
         self._requests = requests
         self._seconds = seconds
         self._read = False
+        self.error: Exception | None = None
         self.providers: Tally[str] = Tally()
         self.contexts: Tally[RequestContext] = Tally()
         self.tools: Tally[str] = Tally()
@@ -106,7 +109,12 @@ class _Asked:
     @property
     def asynchronous(self) -> bool:
         """Whether the requests have to be awaited."""
-        return isinstance(self._requests, AsyncIterable)
+        given = self._requests
+        return (
+            isinstance(given, AsyncIterable)
+            or inspect.isasyncgenfunction(given)
+            or inspect.iscoroutinefunction(given)
+        )
 
     def read(self) -> None:
         """Count, unless it has been done."""
@@ -114,12 +122,8 @@ class _Asked:
             return
         self._read = True
         requests: Any = self._requests
-        until = time.monotonic() + self._seconds
-        given: Any = requests() if callable(requests) else requests
-        for n, request in enumerate(given, 1):
-            self._count(request)
-            if n % _LOOK_AT_CLOCK == 0 and time.monotonic() > until:
-                return
+        with self._keeping_error():
+            self._count_all(requests() if callable(requests) else requests)
 
     async def read_awaited(self) -> None:
         """`read` for requests that have to be awaited."""
@@ -127,10 +131,35 @@ class _Asked:
             return
         self._read = True
         requests: Any = self._requests
+        with self._keeping_error():
+            given: Any = requests() if callable(requests) else requests
+            if inspect.isawaitable(given):
+                given = await given
+            if not isinstance(given, AsyncIterable):
+                self._count_all(given)
+                return
+            until = time.monotonic() + self._seconds
+            async for request in given:
+                self._count(request)
+                if time.monotonic() > until:
+                    return
+
+    @contextlib.contextmanager
+    def _keeping_error(self) -> Iterator[None]:
+        # What the requests raise is kept for each of the caches: all of them lack what was not
+        # read. A mistake in the program, such as a context without a digest, ends the warm-up.
+        try:
+            yield
+        except CacheError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a source may raise anything
+            self.error = error
+
+    def _count_all(self, given: Any) -> None:
         until = time.monotonic() + self._seconds
-        async for request in requests:
+        for n, request in enumerate(given, 1):
             self._count(request)
-            if time.monotonic() > until:
+            if n % _LOOK_AT_CLOCK == 0 and time.monotonic() > until:
                 return
 
     def _count(self, request: PastRequest) -> None:
@@ -216,12 +245,17 @@ def plans(
 
 
 def _source(source: _Named | _Contexts, asked: _Asked) -> Callable[[], Any]:
+    def wanted() -> Iterator[Any]:
+        yield from source.given()
+        if asked.error is not None:
+            raise asked.error
+
     def given() -> Iterator[Any]:
         asked.read()
-        return source.given()
+        return wanted()
 
     async def awaited() -> Iterator[Any]:
         await asked.read_awaited()
-        return source.given()
+        return wanted()
 
     return awaited if asked.asynchronous else given
