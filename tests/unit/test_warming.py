@@ -18,6 +18,7 @@ from routecache import (
     snapshot,
 )
 from routecache.errors import RemoteError
+from routecache.keys import warm_up_keys
 from routecache.remote.hottest import MAX_STEPS, Hottest, refused
 from routecache.testing import FakeRemote, ManualTimer
 from routecache.typing import Leased
@@ -164,6 +165,31 @@ def test_a_lease_is_lengthened_in_time_and_lost_ones_are_followed(
 
 
 # L2's hottest keys
+
+
+def test_who_has_lost_the_lease_takes_no_more_places_in_time(
+    monkeypatch: pytest.MonkeyPatch, timer: ManualTimer
+) -> None:
+    monkeypatch.setattr("routecache.warming.fleet.LEASE_MS", 0)  # it is looked after at each load
+    remote, names = FakeRemote(timer), [f"k{i}" for i in range(100)]
+    done, lease = warm_up_keys("warming", "startup")
+    first = BaseCacheManager(redis_client=remote, timer=timer, cache_prefix="warming")
+    other = BaseCacheManager(redis_client=remote, timer=timer, cache_prefix="warming")
+    asked = list[str]()
+
+    def load(key: str) -> str:
+        asked.append(key)
+        remote.put_raw(lease, b"of another")
+        other.set_many(dict.fromkeys(names[1:], "of another"))
+        remote.put_raw(done, b"of another")
+        return "own"
+
+    with first, other:
+        # Places for all of the keys would take longer than there is.
+        result = first.warm(names, loader=load, rate=20, concurrency=1, deadline=4)
+    assert asked == ["k0"]
+    assert (result.loaded, result.from_l2) == (1, 99)
+    assert result.complete
 
 
 def survey(kind: str, known: dict[bytes, tuple[Any, Any, Any]], most: int = 3) -> list[str]:

@@ -141,8 +141,10 @@ class SyncWarmUp:
             for job in self._jobs
         ]
         loads = [load for rank in zip_longest(*lists) for load in rank if load is not None]
+        # Who has lost the lease meanwhile spends no time on what another process loads now.
+        todo = (load for load in loads if load[0].fleet.may_load)
         if loads:
-            self._crew.work(min(self._terms.concurrency, len(loads)), self._loads, iter(loads))
+            self._crew.work(min(self._terms.concurrency, len(loads)), self._loads, todo)
 
     def _loads(self, job: Job, key: str) -> bool:
         """Load one key when its time has come; False if there is no time left."""
