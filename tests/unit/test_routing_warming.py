@@ -162,3 +162,35 @@ def test_asyncio_takes_requests_and_loaders_that_are_awaited(
     assert result["model"].loaded == 2
     assert made.get_model_selection({"n": 2}) == "awaited 2"
     made.close()
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_long_log_in_memory_does_not_hold_the_event_loop(
+    loop: asyncio.AbstractEventLoop, streamed: bool
+) -> None:
+    turns, seen = itertools.count(), list[int]()
+    latest = 0
+
+    def turn() -> None:
+        nonlocal latest
+        latest = next(turns)
+        if len(seen) < 2000:
+            loop.call_soon(turn)
+
+    def log() -> Iterator[PastRequest]:
+        loop.call_soon(turn)
+        for request in asked(*range(2000)):
+            seen.append(latest)
+            yield request
+
+    async def stream_of_log() -> AsyncIterator[PastRequest]:
+        for request in log():
+            yield request
+
+    async def fetched_log() -> Iterator[PastRequest]:
+        return log()
+
+    made = Blocking(AsyncRoutingCache(MEMORY_ONLY), loop)
+    made.warm(stream_of_log if streamed else fetched_log)
+    made.close()
+    assert len(set(seen)) > 5, "others had their turn while it was read"

@@ -1,9 +1,18 @@
 """What `RoutingCache.warm` and its asyncio twin warm, and how they tell of it. No I/O."""
 
+import asyncio
 import contextlib
 import inspect
 import time
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -135,12 +144,12 @@ class _Asked:
             given: Any = requests() if callable(requests) else requests
             if inspect.isawaitable(given):
                 given = await given
-            if not isinstance(given, AsyncIterable):
-                self._count_all(given)
-                return
-            until = time.monotonic() + self._seconds
-            async for request in given:
+            until, n = time.monotonic() + self._seconds, 0
+            async for request in given if isinstance(given, AsyncIterable) else _each(given):
                 self._count(request)
+                n += 1
+                if n % _LOOK_AT_CLOCK == 0:
+                    await asyncio.sleep(0)  # a log in memory must not hold the event loop
                 if time.monotonic() > until:
                     return
 
@@ -242,6 +251,11 @@ def plans(
         )
         for core, source, load, tag in zip(cores, sources, loads, tags, strict=True)
     ]  # fmt: skip
+
+
+async def _each(given: Iterable[Any]) -> AsyncIterator[Any]:
+    for item in given:
+        yield item
 
 
 def _source(source: _Named | _Contexts, asked: _Asked) -> Callable[[], Any]:
