@@ -32,6 +32,7 @@ from bench.faults.traffic import Habits, LoaderError, Traffic
 from routecache import BaseCacheManager, Policy, RoutingCache, RoutingSettings
 from routecache.remote.listener import Listener
 from routecache.serializers import JsonSerializer
+from routecache_exporters.demo.switching import switching_often
 from routecache_exporters.http import start_http_server
 from routecache_exporters.ports import LOOPBACK
 
@@ -160,18 +161,16 @@ def _stop(server: WSGIServer) -> None:
 
 def main() -> None:
     """Obey until the end of stdin."""
-    # A scrape comes every second here, not every fifteen, and what it makes a look-up wait for the
-    # interpreter must not count for fifteen.
-    sys.setswitchinterval(sys.getswitchinterval() / 15)
     logging.getLogger("routecache").setLevel(logging.CRITICAL)  # circuits open and close by order
     router = Router(int(sys.argv[1]), sys.argv[2])
-    for line in sys.stdin:
-        try:
-            router.obey(json.loads(line))
-        except Exception as error:  # whoever gave the command is told
-            print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)
-        else:
-            print("{}", flush=True)
+    with switching_often():
+        for line in sys.stdin:
+            try:
+                router.obey(json.loads(line))
+            except Exception as error:  # whoever gave the command is told
+                print(json.dumps({"error": f"{type(error).__name__}: {error}"}), flush=True)
+            else:
+                print("{}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """A wave: lanes side by side, well, then each with its fault, then recovering; and the verdicts."""
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from bench.faults.lane import Lane, Plan
 from bench.faults.stack import Stack
 from bench.faults.table import Fault
 from bench.faults.verdict import Times, Verdict, judge, silent
+from routecache_exporters.demo.switching import switching_often
 
 HEALTHY_LANE: Final = "healthy"
 IDLE_LANE: Final = "idle"
@@ -56,8 +56,7 @@ def run(faults: Mapping[str, Fault], phases: Phases, say: Callable[[str], None])
         plans |= {HEALTHY_LANE: Plan(), IDLE_LANE: Plan(habits={"rate": 0.0})}
     with ExitStack() as parts, ThreadPoolExecutor(len(plans)) as pool:
         # All proxies are threads of this process: none may hold up another's bytes.
-        parts.callback(sys.setswitchinterval, sys.getswitchinterval())
-        sys.setswitchinterval(sys.getswitchinterval() / 15)
+        parts.enter_context(switching_often())
         lanes: dict[str, Lane] = {}
         for lane in pool.map(Lane, plans, plans.values()):
             parts.callback(lane.close)

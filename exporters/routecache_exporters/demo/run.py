@@ -17,6 +17,7 @@ from routecache_exporters.demo.router import Router
 from routecache_exporters.demo.sample import endless
 from routecache_exporters.demo.stack import Addresses, Monitoring, find_binaries, is_ready
 from routecache_exporters.demo.state import STOPPED, Outage, State, cache_lines, circuits
+from routecache_exporters.demo.switching import switching_often
 from routecache_exporters.demo.uptime import process_uptime
 from routecache_exporters.demo.view import View, logged_to, make_view, summary
 from routecache_exporters.demo.watch import UP, RedisWatch, pinger
@@ -190,6 +191,7 @@ class _Demo:
         except UsageError as error:
             self._view.say(f"No alerts here: {error}. {FULL_STACK}.")
             return
+        self._parts.enter_context(switching_often())
         ports = []
         for wanted, default, flag in (
             (options.prometheus_port, 9090, "--prometheus-port"),
