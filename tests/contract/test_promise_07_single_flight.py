@@ -139,7 +139,8 @@ def test_with_a_distributed_lock_other_processes_wait_for_the_holder(world: Worl
     second.join(30)
     assert got == ["value"]
     assert first.calls == 1
-    assert (b.stats.loads, b.stats.l2_hits) == (0, 1)
+    assert (b.stats.loads, b.stats.l2_hits, b.stats.coalesced) == (0, 0, 1)
+    assert b.stats.request_duration["load"].count == 1, "no hit, nor a slow one"
 
 
 def test_without_a_distributed_lock_they_do_not_wait(world: World) -> None:

@@ -8,6 +8,9 @@ lock. So in every snapshot, taken at any moment:
     hits{l2} = request_duration{l2_hit, stale}
     sum of misses = request_duration{load, miss, error}
 
+Who waits for a load, of this process or of another one, is a miss that ends in a load: no tier
+answered when it asked, and how long it took says nothing of the tiers.
+
 Whether a cache is worth its while is told by two sums of seconds. On the hit path neither is added
 to: of hits there, the samples of their latency count, each for all hits since the one before.
 

@@ -67,6 +67,11 @@ class Read:
         self.batch = 1
         self.loading = self.waits_since = self.saved = 0.0
 
+    @property
+    def waited_for_a_load(self) -> bool:
+        """Whether L2 answered with what another process loaded meanwhile: no tier had it then."""
+        return self.answer == "l2" and self.stale is None and self.waits_since > 0
+
     def answered(self, tier: Tier, value: object, saved: float = 0.0) -> None:
         """`tier` answers with `value`, which took `saved` seconds to load.
 

@@ -298,6 +298,9 @@ class Reading(CoreState):
         self.forgo(read)
         if read.answer == "l1":
             self.books.l1_hit(cost, read.stale)
+        elif read.waited_for_a_load:
+            cost = Cost(cost.spent)
+            self.books.miss(read.reason, read.reason, "load", seconds, cost, coalesced=True)
         elif read.answer == "l2":
             self.books.l2_hit(read.reason, seconds, cost, read.stale)
         else:
@@ -339,6 +342,8 @@ class Reading(CoreState):
         """The landing of a flight whose leader got an answer from a tier."""
         if read.stale == "error":
             return Landing("stale", read.value)
+        if read.waited_for_a_load:
+            return Landing("load", read.value)
         return Landing("l1_hit" if read.answer == "l1" else "l2_hit", read.value, read.saved)
 
     def patience(self, read: Read, began: float) -> float | None:
