@@ -143,9 +143,10 @@ def test_headline_numbers_are_those_of_the_traffic(watched: Watched) -> None:
     """Rates over a window that holds all of it, against what the callers counted themselves."""
     known, seen = watched.known, watched.headlines
     window = 120
-    # Prometheus extrapolates over the ends of a window by half a scrape's distance.
-    assert _only(seen["lookups"]) * window == pytest.approx(known["lookups"], rel=0.1)
-    assert seen["loads"][("busy.model",)] * window == pytest.approx(known["loads"], rel=0.1)
+    # Prometheus extrapolates over both ends of a series by half a scrape's distance: together a
+    # second of the ten or so that it takes.
+    assert _only(seen["lookups"]) * window == pytest.approx(known["lookups"], rel=0.15)
+    assert seen["loads"][("busy.model",)] * window == pytest.approx(known["loads"], rel=0.15)
     misses = known["cold"] + known["invalidated"] + known["undecodable"]
     hits = known["lookups"] - misses
     # It extrapolates to the left as far as a counter was above 0, so that the one look-up before
