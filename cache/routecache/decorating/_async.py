@@ -5,11 +5,12 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from routecache.async_manager import AsyncCacheManager
-from routecache.decorating.calls import Args, Kwargs, bound_signature
+from routecache.decorating.calls import Args, Kwargs
 from routecache.decorating.rules import Rules, Tags
+from routecache.decorating.shown import Shown
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -18,7 +19,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-class AsyncCachedCall(Generic[P, R]):
+class AsyncCachedCall(Shown, Generic[P, R]):
     """A coroutine function whose results are cached: called like it, with helpers.
 
     Also what a decorated method is when it is bound to its object: that is then passed first, to
@@ -85,25 +86,6 @@ class AsyncCachedCall(Generic[P, R]):
                 raise
             return remembered
         return rules.settled(result)
-
-    if not TYPE_CHECKING:  # or a misspelt helper would go unseen
-
-        def __getattr__(self, name: str) -> Any:
-            # What `functools.wraps` sets is set at decoration; a bound one is made at each use.
-            if name == "__signature__":
-                return bound_signature(self._rules.keys.signature, len(self._bound))
-            # The function's own `__wrapped__` would show the parameter that is bound.
-            if name in ("__wrapped__", "_function"):
-                raise AttributeError(name)
-            return getattr(self._function, name)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._rules.keys.title}>"
-
-    def __reduce__(self) -> str | tuple[Any, ...]:
-        # By name, as functions are pickled.
-        name = self._function.__name__
-        return (getattr, (self._bound[0], name)) if self._bound else self._rules.keys.title
 
     def _binding(self, first: object) -> Any:
         return AsyncCachedCall(self._function, self._cache, self._rules, (first,))
