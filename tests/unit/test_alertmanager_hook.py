@@ -21,7 +21,7 @@ from routecache_exporters.http import (
     make_wsgi_app,
     start_http_server,
 )
-from routecache_exporters.web.alertmanager import HOOK_PATH, MAX_BODY
+from routecache_exporters.web.alertmanager import HOOK_PATH, MAX_BODY, MAX_PROVIDER
 from tests.helpers import in_loop
 
 TOKEN = "correct horse battery staple"  # of this test alone
@@ -123,9 +123,10 @@ def test_our_own_alerts_and_those_without_a_provider_are_ignored(routing: Routin
         alert(alertname="RouteCacheProviderUnhealthy"),
         alert(alertname="RouteCacheL2Down"),
         alert(provider=""),
+        alert(provider="x" * (MAX_PROVIDER + 1)),
         {**alert(), "labels": {"alertname": "Other"}},
     )
-    assert answer(hook, body) == (200, "firing: 0, resolved: 0, ignored: 4\n")
+    assert answer(hook, body) == (200, "firing: 0, resolved: 0, ignored: 5\n")
     assert routing.provider_health() == {}
 
 

@@ -1,6 +1,8 @@
 """What health reports mean, and what is due for them: without a cache, in a time of their own."""
 
+import math
 import threading
+from typing import Any
 
 import pytest
 
@@ -196,6 +198,50 @@ def test_a_status_that_says_unhealthy_lives_as_long_as_that_and_is_renewed_in_ti
         assert (step.kind, step.status, step.ttl) == ("renew", "down", 100)
         assert step.told_to_hooks("p") is None
     assert say(board, True) == ["restore"]
+
+
+def stating(timer: ManualTimer, **policy: Any) -> HealthBoard:
+    """A board that stores what it holds of an unhealthy provider."""
+    return HealthBoard(HealthPolicy(unhealthy_status="down", **policy), timer)
+
+
+def stated(board: HealthBoard) -> list[tuple[str, float]]:
+    """Do what is due, and say what it was and for how many seconds the status is stored."""
+    done: list[tuple[str, float]] = []
+    while (step := board.next_step("p")) is not None:
+        with step:
+            done.append((step.kind, round(step.ttl)))
+    return done
+
+
+def test_a_status_does_not_outlast_the_hold_that_it_is_left_with(timer: ManualTimer) -> None:
+    """The source that called it unhealthy for longer has taken that back."""
+    board = stating(timer, report_ttl=3600)
+    for _ in range(3):  # the third turn holds it
+        board.report("p", False, "router", "")
+        board.report("p", True, "router", "")
+    assert board.provider_health() == {"p": False}
+    hold = round(60 * math.log2(3 / 0.75))
+    assert stated(board) == [("drop", hold)]
+    board.report("p", False, "router", "")
+    assert stated(board) == [("renew", 3600)]
+    timer.advance(10)
+    board.report("p", True, "router", "")
+    [(kind, ttl)] = stated(board)
+    assert kind == "renew"
+    assert ttl < 300
+    board.report("p", True, "router", "")
+    assert stated(board) == [], "it says the same"
+
+
+def test_a_status_lasts_as_long_as_the_source_that_is_patient_longest(timer: ManualTimer) -> None:
+    board = stating(timer, report_ttl=100, source_ttls={"alertmanager": 7200.0})
+    board.report("p", False, "router", "")
+    assert stated(board) == [("drop", 100)]
+    board.report("p", False, "alertmanager:1", "")
+    assert stated(board) == [("renew", 7200)]
+    board.report("p", True, "alertmanager:1", "")
+    assert stated(board) == [("renew", 100)]
 
 
 def test_sources_and_providers_are_bounded_and_what_holds_down_stays_longest(

@@ -29,6 +29,9 @@ would have fallen silent first."""
 
 _MAX_REASON: Final = 200  # characters of a reason that are kept
 
+# Seconds that a stored status may outlast what it tells of.
+_SLACK: Final = 1.0
+
 Kind: TypeAlias = Literal["drop", "restore", "renew"]
 
 
@@ -40,14 +43,18 @@ class _Heard:
 
 @dataclass(slots=True)
 class _Known:
-    """One provider. `told`: what names it was dropped, and its status not restored since."""
+    """One provider.
+
+    told: what names it was dropped, and its status not restored since.
+    stated_until: when its stored status that says unhealthy expires.
+    """
 
     penalty: Penalty
     sources: dict[str, _Heard] = field(default_factory=dict[str, _Heard])
     due: Kind | None = None
     doing: Kind | None = None
     told: bool = False
-    renew_at: float = 0.0
+    stated_until: float = 0.0
 
     @property
     def may_be_told(self) -> bool:
@@ -97,7 +104,7 @@ class HealthBoard:
                 known.due = "restore" if known.may_be_told else None
             elif not was_bad:
                 known.due = "drop"
-            elif known.due is None and self._stated and now >= known.renew_at:
+            elif known.due is None and self._stated and _is_misstated(known, now):
                 known.due = "renew"
 
     def next_step(self, provider: str) -> "Step | None":
@@ -113,7 +120,7 @@ class HealthBoard:
             if kind != "restore" and self._stated:
                 now = self.timer()
                 ttl = _ends_in(known, now)
-                known.renew_at = now + ttl / 2
+                known.stated_until = now + ttl
             status = self.policy.unhealthy_status if ttl > 0 else MISS
             return Step(self, known, kind, status, ttl)
 
@@ -228,6 +235,12 @@ def _ends_in(known: _Known, now: float) -> float:
     """Seconds until the provider is healthy again if nobody says anything more."""
     bad = [heard.until - now for heard in known.sources.values() if not heard.report.healthy]
     return max(*bad, known.penalty.ends_in(now), 0.0)
+
+
+def _is_misstated(known: _Known, now: float) -> bool:
+    """Whether its stored status outlasts what it tells of, or expires in half of that time."""
+    told, left = known.stated_until - now, _ends_in(known, now)
+    return told > left + _SLACK or 2 * told <= left
 
 
 def _hear(known: _Known, source: str, heard: _Heard) -> None:

@@ -25,7 +25,7 @@ class HealthPolicy:
     reuse_under: penalty below which it is held no more.
     max_hold: seconds for which a provider that does not turn any more is held at most.
     unhealthy_status: what every process finds as the status of an unhealthy provider, for as long
-        as it is unhealthy, `provider_ttl` at most. MISS forgets the status, so that it is loaded.
+        as it is unhealthy. MISS forgets the status, so that it is loaded.
     hook_timeout: seconds that a coroutine hook may take.
 
     The penalty is that of BGP's route flap damping (RFC 2439, section 4), with its exponential

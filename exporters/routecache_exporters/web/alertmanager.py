@@ -27,6 +27,9 @@ OWN_PREFIX: Final = "RouteCache"
 MAX_BODY: Final = 1 << 20
 """Bytes. An alert takes about a kilobyte; `max_alerts` of the receiver bounds how many come."""
 
+MAX_PROVIDER: Final = 256
+"""Characters of a provider's name. What is longer is no provider, and each name is remembered."""
+
 MIN_TOKEN: Final = 16
 """Characters of a token, below which it is taken for a mistake."""
 
@@ -111,7 +114,7 @@ class AlertmanagerHook:
         # What fires first: a provider with one alert that ends and one that begins stays down.
         for alert in sorted(message.alerts, key=lambda alert: alert.status):
             provider, name = alert.labels.get("provider", ""), alert.labels.get("alertname", "")
-            if not provider or name.startswith(OWN_PREFIX):
+            if not 0 < len(provider) <= MAX_PROVIDER or name.startswith(OWN_PREFIX):
                 continue
             if routing is None:
                 routing = get_routing_cache()
