@@ -135,7 +135,7 @@ class SyncTiers:
         core.check_write(ttl, () if callable(tags) else core.check_tags(tags))
         began = core.timer()
         while True:
-            read = core.begin_read(key, loads=True)
+            read = core.begin_read(key, loads=True, fenced=False)
             if read.answer is not None:
                 value = core.end_read(read)
                 if read.refresh is not None:
@@ -146,6 +146,7 @@ class SyncTiers:
             if leads and lends:
                 leads = not self._spawn(flight, loader, ttl, tags, "stale")
             if leads:
+                core.fence(read)
                 return self._lead(flight, read, loader, ttl, tags)
             if core.flights.may_wait(flight, blocks=self._waits.blocks):
                 landing = self._wait(flight, read, began)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from routecache import envelope
+from routecache import envelope, keys
 from routecache.envelope import Envelope
 from routecache.local import Entry
 from routecache.outcomes import Remembered
@@ -37,14 +37,13 @@ class Read:
     """
 
     __slots__ = ("answer", "background", "batch", "beside", "expires_at", "failure", "fence",
-                 "found", "key", "known", "lease_key", "loading", "loads", "offered", "reason",
+                 "found", "key", "known", "loading", "loads", "offered", "prefix", "reason",
                  "refresh", "saved", "spare", "spare_tier", "stale", "started", "tags", "token",
-                 "value", "waits_since", "wire_key")  # fmt: skip
+                 "value", "waits_since")  # fmt: skip
 
-    def __init__(self, key: str, wire_key: str, lease_key: str, started: float) -> None:
+    def __init__(self, prefix: str, key: str, started: float) -> None:
+        self.prefix = prefix
         self.key = key
-        self.wire_key = wire_key
-        self.lease_key = lease_key
         self.started = started
         self.loads = False
         self.background = False
@@ -66,6 +65,16 @@ class Read:
         self.beside = False
         self.batch = 1
         self.loading = self.waits_since = self.saved = 0.0
+
+    @property
+    def wire_key(self) -> str:
+        """The Redis key of its value."""
+        return keys.value_key(self.prefix, self.key)
+
+    @property
+    def lease_key(self) -> str:
+        """The Redis key of its lease."""
+        return keys.lease_key(self.prefix, self.key)
 
     @property
     def waited_for_a_load(self) -> bool:

@@ -54,6 +54,14 @@ class Reading(CoreState):
                 what_if.begin(key, fresh, now)
         return read
 
+    def fence(self, read: Read) -> None:
+        """Have what L2 or a load gives to a look-up in L1 only if nobody invalidates it meanwhile.
+
+        Who waits for another's load keeps nothing, and needs no fence.
+        """
+        with self.local.lock:
+            read.fence = self._fences.open(read.key)
+
     def begin_reads(self, wanted: Sequence[str]) -> list[Read]:
         """Open the look-ups of a batch, which share its time."""
         reads = [self.begin_read(key) for key in wanted]

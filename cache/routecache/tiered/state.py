@@ -158,8 +158,7 @@ class CoreState:
 
     def new_read(self, key: str) -> Read:
         """A look-up of `key` that starts now."""
-        prefix = self.prefix
-        return Read(key, keys.value_key(prefix, key), keys.lease_key(prefix, key), self.timer())
+        return Read(self.prefix, key, self.timer())
 
     def wire_keys(self, wanted: Iterable[str]) -> list[tuple[str, str]]:
         """Value key and lease key of each."""

@@ -97,8 +97,8 @@ class AsyncWaits:
         self._running: dict[asyncio.Task[None], Callable[[], None]] = {}
         self._lock = forking.RenewedLock()
         # A future cannot be told that one of those who wait has gone. So each calls back once, and
-        # who waits for it stands here meanwhile.
-        self._waiting: weakref.WeakKeyDictionary[Future[Any], dict[Callable[[], None], None]]
+        # who waits for it stands here meanwhile, in the order in which they came.
+        self._waiting: weakref.WeakKeyDictionary[Future[Any], dict[asyncio.Future[None], None]]
         self._waiting = weakref.WeakKeyDictionary()
 
     def reset_after_fork(self) -> None:
@@ -110,19 +110,11 @@ class AsyncWaits:
 
         Cancelling the caller leaves the future to the others who wait for it.
         """
-        self._reap()
+        if self._running:
+            self._reap()
         if not future.done():
-            loop = asyncio.get_running_loop()
-            done = loop.create_future()
-
-            def wake() -> None:
-                if _running() is loop:  # thousands may wait: spare each the loop's self-pipe
-                    _finish(done)
-                else:
-                    with contextlib.suppress(RuntimeError):  # the loop has been closed
-                        loop.call_soon_threadsafe(_finish, done)
-
-            self._await(future, wake)
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiting = self._await(future, done)
             try:
                 if timeout is None:
                     await done
@@ -130,25 +122,33 @@ class AsyncWaits:
                     async with asyncio.timeout(timeout):
                         await done
             finally:
-                with self._lock:
-                    self._waiting.get(future, {}).pop(wake, None)
+                waiting.pop(done, None)  # atomic
         return future.result()
 
-    def _await(self, future: "Future[Any]", wake: Callable[[], None]) -> None:
+    def _await(
+        self, future: "Future[Any]", done: "asyncio.Future[None]"
+    ) -> "dict[asyncio.Future[None], None]":
         with self._lock:
             waiting = self._waiting.get(future)
             first = waiting is None
             if waiting is None:
                 waiting = self._waiting[future] = {}
-            waiting[wake] = None
+            waiting[done] = None
         if first:
             future.add_done_callback(self._wake)  # at once, if it has ended meanwhile
+        return waiting
 
     def _wake(self, future: "Future[Any]") -> None:
         with self._lock:
-            waiting = self._waiting.pop(future, {})
-        for wake in waiting:  # in the order in which they came: the first one leads
-            wake()
+            waiting = list(self._waiting.pop(future, ()))
+        here = _running()
+        for done in waiting:  # in the order in which they came: the first one leads
+            loop = done.get_loop()
+            if loop is here:  # thousands may wait: spare each the loop's self-pipe
+                _finish(done)
+            else:
+                with contextlib.suppress(RuntimeError):  # the loop has been closed
+                    loop.call_soon_threadsafe(_finish, done)
 
     async def call(self, loader: Callable[[], Any]) -> Any:
         """What `loader` gives, awaited if it is awaitable."""
