@@ -22,6 +22,7 @@ from tests.helpers import eventually
 PROVIDERS: Final = ("openai", "azure", "bedrock")
 CONTEXTS: Final = 12
 CACHES: Final = ("provider", "model", "fallback")
+MARKS: Final = 30
 
 
 class Router:
@@ -211,18 +212,45 @@ def test_every_process_finds_the_status_of_an_unhealthy_provider_until_it_is_wel
 
 
 @pytest.mark.promise(8)
+@pytest.mark.parametrize(
+    ("health", "stated"),
+    [
+        (None, 0),
+        # Without a pause each of the 400 reports would tell another end.
+        (HealthPolicy(report_ttl=1200, unhealthy_status={"up": False}), 3 + 8),
+    ],
+    ids=["forgotten", "stated"],
+)
 def test_a_flapping_provider_costs_a_few_invalidations_and_no_storm(
-    routers: Callable[..., Router],
+    routers: Callable[..., Router], world: World, health: HealthPolicy | None, stated: int
 ) -> None:
-    a, b = routers(), routers()
+    a, b = routers(health), routers()
     fill(a, b)
-    heard = b.counted("model").invalidations_received
+    heard = {cache: b.counted(cache).invalidations_received for cache in CACHES}
+    stored = a.counted("provider").sets
     for _ in range(200):
         a.cache.report_provider_health("openai", False)
+        world.timer.advance(0.3)
         a.cache.report_provider_health("openai", True)
+        world.timer.advance(0.3)
     stats = a.cache.get_stats()["health"]
     assert (stats["turns"], stats["damped"], stats["held"]) == (200, 197, 1)
-    assert eventually(lambda: b.counted("model").invalidations_received == heard + 3, 20)
+    stored = a.counted("provider").sets - stored
+    assert stored <= stated
+    # Three drops and two restores, or as many drops that store the status, and renewals.
+    told = {"provider": stored + 2 if stored else 5, "model": 3, "fallback": 3}
+    # Redis tells in order, so who has heard of marks on all primaries has heard of all before.
+    for n in range(MARKS):
+        a.cache.set_provider_status(f"mark {n}", "up")
+        a.cache.set_model_selection({"mark": n}, "m")
+        a.cache.set_fallback_chain({"mark": n}, ["m"])
+    for cache in CACHES:
+        due = heard[cache] + told[cache] + MARKS
+        assert eventually(
+            lambda c=cache, n=due: b.counted(c).invalidations_received >= n,  # type: ignore[misc]
+            20,
+        )
+        assert b.counted(cache).invalidations_received == due
     assert b.cache.get_provider_status("azure") == "azure is up"
     assert a.counted("model").removals[("l1", "health")] == CONTEXTS // 3
 

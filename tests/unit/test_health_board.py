@@ -225,7 +225,10 @@ def test_a_status_does_not_outlast_the_hold_that_it_is_left_with(timer: ManualTi
     assert stated(board) == [("drop", hold)]
     board.report("p", False, "router", "")
     assert stated(board) == [("renew", 3600)]
-    timer.advance(10)
+    timer.advance(29)
+    board.report("p", True, "router", "")
+    assert stated(board) == [], "it may take that back again at once"
+    timer.advance(1)
     board.report("p", True, "router", "")
     [(kind, ttl)] = stated(board)
     assert kind == "renew"
@@ -240,8 +243,47 @@ def test_a_status_lasts_as_long_as_the_source_that_is_patient_longest(timer: Man
     assert stated(board) == [("drop", 100)]
     board.report("p", False, "alertmanager:1", "")
     assert stated(board) == [("renew", 7200)]
+    timer.advance(30)
     board.report("p", True, "alertmanager:1", "")
-    assert stated(board) == [("renew", 100)]
+    assert stated(board) == [("renew", 70)]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {},
+        {"report_ttl": 1200},
+        {"report_ttl": 3600},
+        {"half_life": 120},
+        {"half_life": 15, "max_hold": 60},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("seconds", [0.3, 5, 10, 20])
+def test_a_provider_that_flaps_is_stated_anew_twice_in_half_a_minute_at_most(
+    timer: ManualTimer, policy: dict[str, Any], seconds: float
+) -> None:
+    """Good and bad reports that take turns each end what is told at another time."""
+    board = stating(timer, **policy)
+    renewed: list[float] = []
+    for n in range(round(1200 / seconds)):
+        board.report("p", n % 2 == 1, "router", "")
+        renewed += [timer()] * [kind for kind, _ in stated(board)].count("renew")
+        timer.advance(seconds)
+    assert all(after - before >= 30 for before, after in zip(renewed, renewed[2:], strict=False))
+
+
+def test_sources_that_disagree_state_it_anew_no_more_often(timer: ManualTimer) -> None:
+    """One says bad all the time, so that nothing turns and nothing is held."""
+    board = stating(timer, report_ttl=300, source_ttls={"slow": 7200.0})
+    renewed: list[str] = []
+    for n in range(600):
+        board.report("p", False, "router", "")
+        board.report("p", n % 2 == 0, "slow", "")
+        renewed += [kind for kind, _ in stated(board) if kind == "renew"]
+        timer.advance(0.5)
+    assert board.stats()["held"] == 0
+    assert 10 <= len(renewed) <= 22
 
 
 def test_sources_and_providers_are_bounded_and_what_holds_down_stays_longest(

@@ -31,6 +31,9 @@ _MAX_REASON: Final = 200  # characters of a reason that are kept
 
 # Seconds that a stored status may outlast what it tells of.
 _SLACK: Final = 1.0
+# Seconds from storing a status until it may be shortened. Where good and bad reports take turns,
+# each ends what is told at another time, and all processes would hear of every one of them.
+_PAUSE: Final = 30.0
 
 Kind: TypeAlias = Literal["drop", "restore", "renew"]
 
@@ -46,7 +49,7 @@ class _Known:
     """One provider.
 
     told: what names it was dropped, and its status not restored since.
-    stated_until: when its stored status that says unhealthy expires.
+    stated_at, stated_until: when its status that says unhealthy was stored last, and expires.
     """
 
     penalty: Penalty
@@ -54,6 +57,7 @@ class _Known:
     due: Kind | None = None
     doing: Kind | None = None
     told: bool = False
+    stated_at: float = 0.0
     stated_until: float = 0.0
 
     @property
@@ -120,7 +124,7 @@ class HealthBoard:
             if kind != "restore" and self._stated:
                 now = self.timer()
                 ttl = _ends_in(known, now)
-                known.stated_until = now + ttl
+                known.stated_at, known.stated_until = now, now + ttl
             status = self.policy.unhealthy_status if ttl > 0 else MISS
             return Step(self, known, kind, status, ttl)
 
@@ -238,9 +242,15 @@ def _ends_in(known: _Known, now: float) -> float:
 
 
 def _is_misstated(known: _Known, now: float) -> bool:
-    """Whether its stored status outlasts what it tells of, or expires in half of that time."""
+    """Whether its stored status expires in half of what it tells of, or outlasts it.
+
+    What is stored for too short a time is renewed at once: nobody may report it again before it
+    expires. So shortening alone has to wait, and there are at most two renewals in `_PAUSE`.
+    """
     told, left = known.stated_until - now, _ends_in(known, now)
-    return told > left + _SLACK or 2 * told <= left
+    if told > left + _SLACK:
+        return now - known.stated_at >= _PAUSE
+    return 2 * told <= left
 
 
 def _hear(known: _Known, source: str, heard: _Heard) -> None:
