@@ -105,6 +105,40 @@ def test_tasks_and_threads_of_two_caches_hear_of_each_other(shared_redis: RedisS
         asyncio.run(main(threads))
 
 
+def test_routers_with_prefixes_of_their_own_share_one_redis_and_nothing_in_it(
+    shared_redis: RedisServer,
+) -> None:
+    one, other = (
+        RoutingSettings(redis_url=shared_redis.url, prefix=prefix) for prefix in ("one:", "other:")
+    )
+    with RoutingCache(one) as mine, RoutingCache(other) as yours:
+        for cache, value in ((mine, "mine"), (yours, "yours")):
+            cache.set_provider_status("openai", value)
+            cache.set_model_selection({"n": 1}, value, providers=["openai"])
+            cache.set_fallback_chain({"n": 1}, [value], providers=["openai"])
+        mine.invalidate_provider("openai")
+        assert mine.clear_all()
+    with RoutingCache(one) as mine, RoutingCache(other) as yours:
+        assert mine.get_provider_status("openai") is None
+        assert yours.get_provider_status("openai") == "yours"
+        assert yours.get_model_selection({"n": 1}) == "yours"
+        assert yours.get_fallback_chain({"n": 1}) == ["yours"]
+        assert yours.clear_all()
+
+
+def test_emptying_all_caches_tells_whether_redis_went_along(redis_server: RedisServer) -> None:
+    settings = RoutingSettings(redis_url=redis_server.url)
+
+    async def emptied(threads: RoutingCache) -> bool:
+        async with AsyncRoutingCache.from_sync(threads) as tasks:
+            return await tasks.clear_all()
+
+    with RoutingCache(settings) as cache:
+        assert cache.clear_all() is asyncio.run(emptied(cache)) is True
+        redis_server.stop()
+        assert cache.clear_all() is asyncio.run(emptied(cache)) is False
+
+
 def test_an_invalidation_reaches_every_layer(shared_redis: RedisServer) -> None:
     settings = RoutingSettings(redis_url=shared_redis.url)
     with RoutingCache(settings) as cache:

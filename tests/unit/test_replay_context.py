@@ -43,8 +43,11 @@ def test_buckets(bucket: str, value: object, expected: object) -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("374", 374), ("-5", -5), ("007", "007"), ("1.5", "1.5"), ("", ""), ("-", "-"), ("²", "²")],
-)
+    [
+        ("374", 374), ("-5", -5), ("007", "007"), ("1.5", "1.5"), ("", ""), ("-", "-"), ("²", "²"),
+        ("--5", "--5"), ("---", "---"), ("-0", "-0"),
+    ],
+)  # fmt: skip
 def test_a_column_without_a_bucket_is_taken_as_it_is(value: str, expected: object) -> None:
     """Only a text that a whole number would be written as becomes a number."""
     assert parse_context("size", ["size"]).of({"size": value}) == {"size": expected}
@@ -54,6 +57,11 @@ def test_a_column_without_a_bucket_is_taken_as_it_is(value: str, expected: objec
 def test_a_number_bucket_refuses_what_is_no_number(value: object) -> None:
     with pytest.raises(BadValueError, match=r"size: .* number"):
         parse_context("size:pow2", ["size"]).of({"size": value})
+
+
+def test_a_number_that_its_width_divides_into_too_many_is_bad() -> None:
+    with pytest.raises(BadValueError, match=r"size: '1e18' is too large a number for 1e-300"):
+        parse_context("size:1e-300", ["size"]).of({"size": "1e18"})
 
 
 def test_a_row_without_the_column_is_bad() -> None:

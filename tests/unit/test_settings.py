@@ -59,6 +59,17 @@ def test_a_bad_size_is_named(name: str, size: Any) -> None:
         RoutingSettings(**{name: size})
 
 
+@pytest.mark.parametrize("prefix", ["", "a b", "x*", "x:tag:", None, 7])
+def test_a_prefix_that_keys_cannot_begin_with_is_refused(prefix: Any) -> None:
+    with pytest.raises(ConfigurationError, match="prefix"):
+        RoutingSettings(prefix=prefix)
+
+
+def test_routers_share_the_prefix_that_they_are_not_given_another_than() -> None:
+    assert RoutingSettings().prefix == RoutingSettings.from_env({}).prefix == "routing:"
+    assert "prefix='mine:'" in repr(RoutingSettings(prefix="mine:"))
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -1,11 +1,13 @@
 """`routecache tune` as a command: what it recommends is what a replay gets, and what it refuses."""
 
+import itertools
 import json
 import os
 import shlex
+import signal
+import sys
 import threading
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -59,7 +61,17 @@ def replay(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -
     return report
 
 
-@pytest.mark.parametrize("arguments", [(), ("--min-hit-ratio", "60"), ("--within", "0")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--min-hit-ratio", "60"),
+        ("--within", "0"),
+        ("--limit", "900"),
+        ("--sizes", "model=12", "--workers", "1"),
+    ],
+    ids=" ".join,
+)
 def test_the_printed_replay_of_the_recommendation_gives_exactly_what_was_predicted(
     log: Path,
     arguments: tuple[str, ...],
@@ -76,6 +88,50 @@ def test_the_printed_replay_of_the_recommendation_gives_exactly_what_was_predict
         assert said["l1_misses"] == got["misses"]
         assert said["hit_ratio"] == pytest.approx(got["hit_ratio"])
         assert said["hits"]["l1"] > 0
+
+
+def test_a_cache_without_a_recommendation_is_checked_as_it_is_in_force(
+    log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider's hit ratio reaches what a model's does not."""
+    monkeypatch.setenv("ROUTING_CACHE_MODEL_TTL_SECS", "120")
+    arguments = ("--min-hit-ratio", "97", "--sizes", "model=33")
+    report = json.loads(tune(log, capsys, *arguments, "--json", code=1))
+    chosen = {name: cache["recommended"] for name, cache in report["caches"].items()}
+    assert chosen["model"] is None
+    assert chosen["provider"] is not None
+    words = shlex.split(tune(log, capsys, *arguments, code=1).split("Check it: ")[1].split("\n")[0])
+    assert "ROUTING_CACHE_MODEL_TTL_SECS=2" in words, "120 s at 60 times the speed"
+    assert "model=33" in words[words.index("--sizes") + 1]
+    assert "--fresh" in words
+
+
+def test_the_check_of_an_interrupted_run_ends_where_it_ended(
+    log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, calls = CacheGrid.ask, itertools.count(1)
+
+    def interrupted(grid: CacheGrid, key: str, now: float, worker: int) -> None:
+        ask(grid, key, now, worker)
+        if next(calls) == 3 * 700:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(CacheGrid, "ask", interrupted)
+    printed = tune(log, capsys, "--no-redis", code=128 + signal.SIGTERM)
+    monkeypatch.undo()
+    report = replay(printed.split("Check it: ")[1].split("\n")[0], capsys, monkeypatch)
+    assert report["rows"] == 700
+
+
+def test_what_came_by_a_pipe_cannot_be_checked_and_that_is_told(
+    log: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with log.open() as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert cli.main(["tune", "-", "--no-redis"]) == 0
+    out = capfd.readouterr().out
+    assert "Check it" not in out
+    assert "To check it, replay the log from a file" in out
 
 
 def test_what_is_in_force_is_compared_also_if_it_is_not_on_the_grid(
@@ -96,7 +152,7 @@ def test_a_longer_life_time_loads_less_and_answers_older(
     assert report["l2"]
     for cache in report["caches"].values():
         cells = [cell for cell in cache["grid"] if cell["size"] == 200]
-        for shorter, longer in pairwise(cells):
+        for shorter, longer in itertools.pairwise(cells):
             assert shorter["loads"] > longer["loads"]
             assert shorter["mean_age"] < longer["mean_age"]
             assert shorter["outdated_share"] < longer["outdated_share"]

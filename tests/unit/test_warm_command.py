@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,6 +157,19 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert says in told
     assert told.count("\n") == 1
     assert "secret" not in told
+
+
+def test_a_pipe_that_has_a_name_is_not_read_twice(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo("pipe")
+    held = os.open("pipe", os.O_RDWR)  # so that opening it waits for nobody
+    try:
+        os.write(held, LOG.encode())
+        assert cli.main(["warm", "pipe", "--loaders", "router_of_the_test:LOADERS"]) == 2
+    finally:
+        os.close(held)
+    assert "warm needs a file, which it reads twice, and no pipe" in capsys.readouterr().err
 
 
 def test_without_redis_nothing_is_warmed_and_that_is_told(

@@ -20,7 +20,6 @@ Reason: TypeAlias = Literal["explicit", "health"]
 REMOVAL: Final[Mapping[Reason, Removal]] = {"explicit": "invalidated", "health": "health"}
 """What the removals of a dropped provider are counted as."""
 
-PREFIX: Final = "routing:"
 TOOL_MAXSIZE: Final = 200
 
 

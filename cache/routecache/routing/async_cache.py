@@ -201,10 +201,10 @@ class AsyncRoutingCache:
         """
         return self.core.hooks.add_awaited(hook)
 
-    async def clear_all(self) -> None:
+    async def clear_all(self) -> bool:
         """See `RoutingCache.clear_all`."""
-        for cache in self._caches():
-            await cache.clear()
+        cleared = [await cache.clear() for cache in self._caches()]
+        return all(cleared)
 
     # The whole
 

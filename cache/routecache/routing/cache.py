@@ -10,7 +10,6 @@ from routecache import forking, registry
 from routecache.keys import check_text
 from routecache.manager import BaseCacheManager
 from routecache.routing._core import (
-    PREFIX,
     REMOVAL,
     TOOL_MAXSIZE,
     Providers,
@@ -25,7 +24,7 @@ from routecache.routing.health import HealthReport, Invalidation, InvalidationHo
 from routecache.routing.health_board import Step
 from routecache.routing.health_policy import HealthPolicy
 from routecache.routing.request_context import key_of
-from routecache.routing.settings import RoutingSettings
+from routecache.routing.settings import PREFIX, RoutingSettings
 from routecache.routing.warming import (
     Items,
     Pairs,
@@ -41,7 +40,7 @@ from routecache.warming.options import Terms, WarmOptions
 Loader: TypeAlias = Callable[[], Any]
 
 L2_PREFIXES = tuple(PREFIX + name for name in ("provider", "model", "fallback"))
-"""What the keys of its caches in Redis begin with."""
+"""What the keys of its caches in Redis begin with, unless its settings say otherwise."""
 
 
 class RoutingCache:
@@ -54,7 +53,8 @@ class RoutingCache:
     | fallback | `routing:fallback` | 50 | 600 |
     | tool | none, memory only, LRU | 200 | as long as the process |
 
-    `settings` may give other sizes and life times to all but the tool cache.
+    `settings` may give other sizes, life times and another prefix than `routing:` to all but the
+    tool cache.
 
     A getter with a `loader` computes and stores what no tier holds, once for all who ask
     meanwhile. `providers` names the providers that an entry depends on, or is a function of the
@@ -102,7 +102,7 @@ class RoutingCache:
             TOOL_MAXSIZE,
             math.inf,
             enable_redis=False,
-            cache_prefix=PREFIX + "tool",
+            cache_prefix=chosen.prefix + "tool",
             name="tool",
             l1_policy="lru",
             timer=timer,
@@ -120,7 +120,7 @@ class RoutingCache:
             ttl,
             ttl,
             self.settings.enable_redis,
-            PREFIX + name,
+            self.settings.prefix + name,
             name=name,
             redis_url=self.settings.redis_url,
             timer=self._timer,
@@ -270,10 +270,10 @@ class RoutingCache:
         """
         return self.core.hooks.add(hook)
 
-    def clear_all(self) -> None:
-        """Empty all four caches in both tiers."""
-        for cache in self._caches():
-            cache.clear()
+    def clear_all(self) -> bool:
+        """Empty all four caches in both tiers; False if L2 failed at one of them."""
+        cleared = [cache.clear() for cache in self._caches()]
+        return all(cleared)
 
     # The whole
 

@@ -3,10 +3,15 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from routecache.errors import ConfigurationError
+from routecache.keys import check_prefix
 from routecache.manager import DEFAULT_REDIS_URL, check_maxsize
 from routecache.policy import check_ttl
+
+PREFIX: Final = "routing:"
+"""What the keys in Redis of a router begin with that is given no prefix of its own."""
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -21,11 +26,14 @@ class RoutingSettings:
     redis_url: where L2 is; it may hold a password and is never logged.
     provider_maxsize, model_maxsize, fallback_maxsize: entries that L1 holds of that cache at most;
         set by the program only, since they are memory of its process.
+    prefix: what its keys in Redis begin with, before `provider`, `model` and `fallback`; set by
+        the program only. Processes that are to share entries have the same. Another router on
+        the same Redis, or a program that answers otherwise (`routecache replay`), has its own.
 
     `routecache tune` says from a request log which life times and sizes are worth their price.
 
-    Raises ConfigurationError for a life time that is not a number of seconds greater than 0, and
-    for a size that is not a whole number from 1 on.
+    Raises ConfigurationError for a life time that is not a number of seconds greater than 0, for
+    a size that is not a whole number from 1 on, and for a prefix that keys cannot begin with.
     """
 
     provider_ttl: float = 300
@@ -36,19 +44,21 @@ class RoutingSettings:
     provider_maxsize: int = 50
     model_maxsize: int = 100
     fallback_maxsize: int = 50
+    prefix: str = PREFIX
 
     def __post_init__(self) -> None:
         for name in ("provider_ttl", "model_ttl", "fallback_ttl"):
             check_ttl(getattr(self, name), name)
         for name in ("provider_maxsize", "model_maxsize", "fallback_maxsize"):
             check_maxsize(getattr(self, name), name)
+        check_prefix(self.prefix)
 
     def __repr__(self) -> str:
         return (
             f"RoutingSettings(provider_ttl={self.provider_ttl}, model_ttl={self.model_ttl}, "
             f"fallback_ttl={self.fallback_ttl}, enable_redis={self.enable_redis}, redis_url=..., "
             f"provider_maxsize={self.provider_maxsize}, model_maxsize={self.model_maxsize}, "
-            f"fallback_maxsize={self.fallback_maxsize})"
+            f"fallback_maxsize={self.fallback_maxsize}, prefix={self.prefix!r})"
         )
 
     @classmethod

@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from routecache import RoutingSettings
 
@@ -13,6 +13,10 @@ Speed: TypeAlias = float | Literal["log"] | None
 
 SIZED = ("provider", "model", "fallback")
 """The caches whose size and life time a `RoutingSettings` chooses."""
+
+PREFIX: Final = "routecache-replay:"
+"""What a replay's keys in Redis begin with: its answers are a made-up policy's, which no router
+must ever read, and a router's are not those that it is held against."""
 
 SIZES_HELP = """\
 entries that L1 holds, as CACHE=N,... with provider, model and fallback (default 50, 100 and 50)"""
@@ -64,11 +68,18 @@ def sizes(text: str) -> Mapping[str, int]:
     return chosen
 
 
+def sized(settings: RoutingSettings, chosen: Mapping[str, int]) -> RoutingSettings:
+    """`settings` with the sizes that were `chosen` by cache."""
+    fields: dict[str, Any] = {f"{name}_maxsize": n for name, n in chosen.items()}
+    return replace(settings, **fields)
+
+
 def settings_of(args: argparse.Namespace) -> RoutingSettings:
-    """The environment's settings, with what `--no-redis`, `--redis-url` and `--sizes` say."""
-    settings = replace(
-        RoutingSettings.from_env(), **{f"{name}_maxsize": n for name, n in args.sizes.items()}
-    )
+    """The environment's settings, with what `--no-redis`, `--redis-url` and `--sizes` say.
+
+    Their keys in Redis are the replay's own (`PREFIX`).
+    """
+    settings = replace(sized(RoutingSettings.from_env(), args.sizes), prefix=PREFIX)
     if args.no_redis:
         return replace(settings, enable_redis=False)
     if args.redis_url is not None:

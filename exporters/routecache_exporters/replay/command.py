@@ -29,7 +29,7 @@ from routecache_exporters.replay.requests import asked, timestamp_column
 from routecache_exporters.replay.runner import Replayer
 from routecache_exporters.replay.table import print_report
 from routecache_exporters.signals import Stop, stop_on_signals
-from routecache_exporters.usage import Commands, UsageError, require
+from routecache_exporters.usage import Commands, FailedError, UsageError, require
 from routecache_exporters.weboptions import (
     add_config_option,
     add_listen_option,
@@ -41,7 +41,9 @@ _DESCRIPTION = """\
 Stream a request log through a RoutingCache and print what the caches did. FILE is CSV with a
 header or JSON Lines, plain or gzip, of any size; - reads stdin. For each row provider status,
 model selection, fallback chain and tool name are looked up and, on a miss, computed by a small
-routing policy (routecache_exporters.replay.policy)."""
+routing policy (routecache_exporters.replay.policy). In Redis it keeps to keys of its own, which
+begin with routecache-replay: and which no router reads; they live as long as the caches' entries,
+so that a second replay finds what the first one left (--fresh: it does not)."""
 
 _CONTEXT_HELP = """\
 columns that make the request's context, each as COL or COL:BUCKET. Buckets: pow2 (the next power
@@ -51,6 +53,8 @@ that a router knows before it answers, with auto"""
 _COST_HELP = """\
 milliseconds that computing one answer is taken to cost (default 20). At --speed max they are only
 accounted in the seconds saved; at other speeds, or with --spend-cost, every miss takes them"""
+
+_NEEDS_FILE = "--workers needs a file, which every worker reads, and no pipe"
 
 
 def add_command(commands: Commands) -> None:
@@ -89,6 +93,9 @@ def add_command(commands: Commands) -> None:
     redis = parser.add_mutually_exclusive_group()
     redis.add_argument("--redis-url", metavar="URL", help="L2 (default: REDIS_URL, else localhost)")
     redis.add_argument("--no-redis", action="store_true", help="L1 only")
+    parser.add_argument(
+        "--fresh", action="store_true", help="first remove what earlier replays left in Redis"
+    )
     metrics = parser.add_mutually_exclusive_group()
     metrics.add_argument(
         "--metrics-port",
@@ -107,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         require("rich.table", "cli")  # before the work, not after it
     if args.workers > 1 and args.file == "-":
-        raise UsageError("--workers needs a file, which every worker reads, and no pipe")
+        raise UsageError(_NEEDS_FILE)
     settings = settings_of(args)
     if args.speed == "log" and settings.enable_redis:
         raise UsageError("--speed log needs --no-redis: the time of Redis is no log's")
@@ -115,6 +122,8 @@ def run(args: argparse.Namespace) -> int:
     if args.speed == "log" and args.spend_cost:
         raise UsageError("--spend-cost takes time, which --speed log does not have")
     with Log(args.file) as log, stop_on_signals() as stop:
+        if args.workers > 1 and not log.again:
+            raise UsageError(_NEEDS_FILE)
         context = parse_context(args.context, log.columns)
         terms = Terms(
             log.name,
@@ -141,6 +150,8 @@ def run(args: argparse.Namespace) -> int:
             _metrics(args),
             progress_of(log) as progress,
         ):
+            if args.fresh:
+                _clear(cache)
             replayer = Replayer(cache, pace, cost=cost)
             before = snapshot()
             whole = replayer.run(
@@ -172,6 +183,9 @@ def _in_workers(
         work = workers.Work(
             args.file, args.context, timestamp, args.speed, cost, args.limit, settings, directory
         )
+        if args.fresh:
+            with RoutingCache(settings=settings) as cache:
+                _clear(cache)
         before = workers.books(directory, {})
         with _metrics(args):
             done = workers.replay(work, args.workers, stop)
@@ -180,6 +194,11 @@ def _in_workers(
     return make_report(
         terms, done, done.bad, before, after, behind=done.behind, interrupted=not done.whole
     )
+
+
+def _clear(cache: RoutingCache) -> None:
+    if not cache.clear_all():
+        raise FailedError("--fresh: Redis failed at removing what earlier replays left")
 
 
 def _check_any(requests: int, name: str, bad: BadRows, stop: Stop) -> None:

@@ -36,7 +36,7 @@ class BadValueError(ValueError):
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, str) and value.isascii() and value.lstrip("-").isdigit():
+    if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit():
         number = int(value) if len(value) < 19 else None
         return number if str(number) == value else value
     if isinstance(value, float) and not math.isfinite(value):
@@ -83,7 +83,10 @@ _BUCKETS: Mapping[str, Bucket] = {"pow2": _pow2, "pow10": _pow10, "auto": _auto}
 
 def _width(width: float) -> Bucket:
     def bucket(value: object) -> object:
-        low = math.floor(_number(value) / width) * width
+        try:
+            low = math.floor(_number(value) / width) * width
+        except OverflowError:
+            raise BadValueError(f"{_short(value)} is too large a number for {width:g}") from None
         return int(low) if low.is_integer() else low
 
     return bucket

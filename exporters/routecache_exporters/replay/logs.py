@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -49,6 +50,7 @@ class Log:
 
     def __init__(self, path: str) -> None:
         self.bad = BadRows()
+        self._path = path
         self._lines = LineReader(path, self.bad)
         try:
             self._rows = self._start()
@@ -84,6 +86,11 @@ class Log:
     def total_bytes(self) -> int | None:
         """The file's size in bytes, or None for a pipe."""
         return self._lines.total_bytes
+
+    @property
+    def again(self) -> bool:
+        """Whether its path can be opened for another pass: not that of stdin or of a pipe."""
+        return self._path != "-" and Path(self._path).is_file()
 
     def _start(self) -> Iterator[Row]:
         lines = iter(self._lines)

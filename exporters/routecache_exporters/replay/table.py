@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _WIDTH = 118  # columns, where the output is no terminal
+_LEFT = ", from earlier replays or other workers (--fresh begins without the former)"
 
 
 def print_report(report: Report, stream: TextIO) -> None:
@@ -87,7 +88,7 @@ def _remarks(report: Report) -> list[str]:
         share = report.total("first_l1_misses_l2_hits") / firsts
         remarks.append(
             f"{firsts:,} look-ups were the first of their key in this process; "
-            f"L2 answered {percent(share)} of them."
+            f"L2 answered {percent(share)} of them{_LEFT if share else ''}."
         )
     if terms.speed is None:
         remarks.append("Speed max: no time passed between requests, so TTLs did not advance.")

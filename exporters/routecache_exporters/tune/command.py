@@ -118,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
             objective=Objective(args.within, args.min_hit_ratio, args.max_outdated),
             periods=args.changes_every,
             settings=settings,
+            limit=args.limit,
+            again=log.again,
         )
         grids = {name: _grid(name, args, terms) for name in SIZED}
         start = time.monotonic()

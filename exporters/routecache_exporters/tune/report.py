@@ -11,7 +11,11 @@ from routecache_exporters.tune.figures import Figures, Grid
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Under which terms a log was tuned for; `periods` are seconds between changes, by cache."""
+    """Under which terms a log was tuned for.
+
+    periods: seconds between changes, by cache. limit: requests to read at most, or None.
+    again: whether the log can be read once more under its name.
+    """
 
     log: str
     context: str
@@ -22,6 +26,8 @@ class Terms:
     objective: Objective
     periods: Mapping[str, float]
     settings: RoutingSettings
+    limit: int | None = None
+    again: bool = True
 
     def in_force(self, cache: str) -> tuple[float, int]:
         """Life time and size that the settings give `cache` now."""
@@ -68,7 +74,7 @@ class Report:
     def environment(self) -> dict[str, str]:
         """The variables that set the recommended life times."""
         return {
-            f"ROUTING_CACHE_{name.upper()}_TTL_SECS": number(cache.choice.figures.ttl)
+            ttl_variable(name): number(cache.choice.figures.ttl)
             for name, cache in self.caches.items()
             if cache.choice.figures is not None
         }
@@ -120,6 +126,11 @@ class Report:
             "caches": {name: cache.as_dict() for name, cache in self.caches.items()},
             "recommendation": {"environment": self.environment, "sizes": self.sizes},
         }
+
+
+def ttl_variable(cache: str) -> str:
+    """The environment's variable for the life time of `cache`."""
+    return f"ROUTING_CACHE_{cache.upper()}_TTL_SECS"
 
 
 def number(value: float) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from routecache_exporters.replay.table import duration, percent
 from routecache_exporters.tune.figures import Figures
-from routecache_exporters.tune.report import CacheTuning, Report, number
+from routecache_exporters.tune.report import CacheTuning, Report, number, ttl_variable
 from routecache_exporters.usage import require
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _recommendation(report: Report) -> list[str]:
             *(f"export {name}={value}" for name, value in report.environment.items()),
             f"RoutingCache(dataclasses.replace(RoutingSettings.from_env(), {report.arguments}))",
             "",
-            f"Check it: {check(report)}",
+            _check(report),
         ]
     return lines
 
@@ -104,18 +104,30 @@ def _told(figures: Figures, report: Report) -> str:
     return f"{told}, {duration(figures.loads_saved * report.terms.cost)} of computing saved"
 
 
+def _check(report: Report) -> str:
+    if not report.terms.again:
+        return "To check it, replay the log from a file: what came by a pipe cannot be read again."
+    return f"Check it: {check(report)}"
+
+
 def check(report: Report) -> str:
-    """The command that replays the log under the recommendation through the real caches."""
+    """The command that replays what was read of the log through the real caches.
+
+    A cache without a recommendation is replayed under what is in force.
+    """
     terms = report.terms
+    taken = {name: cache.choice.figures or cache.now for name, cache in report.caches.items()}
     # Redis keeps its own time, so that life times have to shrink as much as the log is sped up.
     pace = _CHECK_SPEED if terms.has_l2 else 1
     words = [
-        *(f"{name}={number(float(value) / pace)}" for name, value in report.environment.items()),
+        *(f"{ttl_variable(name)}={number(f.ttl / pace)}" for name, f in taken.items()),
         "routecache", "replay", terms.log, "--context", terms.context, "--timestamp",
         terms.timestamp,
-        "--sizes", ",".join(f"{name}={size}" for name, size in report.sizes.items()),
-        *(("--speed", str(pace)) if terms.has_l2 else ("--speed", "log", "--no-redis")),
+        "--sizes", ",".join(f"{name}={f.size}" for name, f in taken.items()),
+        *(("--speed", str(pace), "--fresh") if terms.has_l2 else ("--speed", "log", "--no-redis")),
     ]  # fmt: skip
+    if report.interrupted or terms.limit is not None:
+        words += ["--limit", str(report.rows)]
     if terms.workers > 1:
         words += ["--workers", str(terms.workers)]
     return shlex.join(words)

@@ -32,6 +32,8 @@ Fill Redis with what a request log asked for most, before processes start that w
 values come from the program's own loaders: --loaders names a routecache.RoutingLoaders as
 MODULE:NAME, found from the working directory too. What Redis holds already is left as it is."""
 
+_NEEDS_FILE = "warm needs a file, which it reads twice, and no pipe"
+
 
 def add_command(commands: Commands) -> None:
     """Add `warm` to the subcommands."""
@@ -75,9 +77,11 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         require("rich.table", "cli")  # before the work, not after it
     if args.file == "-":
-        raise UsageError("warm needs a file: name it instead of -")
+        raise UsageError(_NEEDS_FILE)
     loaders = _loaders(args.loaders)
     with Log(args.file) as log:  # what is wrong with it is told before anything is loaded
+        if not log.again:
+            raise UsageError(_NEEDS_FILE)
         parse_context(args.context, log.columns)
     settings = RoutingSettings.from_env()
     settings = replace(
