@@ -13,6 +13,7 @@ from typing import Any
 
 import redis
 
+from bench.faults.background import Watchers
 from bench.faults.router import NAME
 from bench.faults.traffic import Habits
 from routecache_exporters.demo.embedded import EmbeddedRedis
@@ -153,13 +154,14 @@ class Lane:
             self._parts.callback(router.close)
             self.routers.append(router)
         self.exporter_port, _ = choose_port(0, 0, "")
-        exporter = processes.start("redis-exporter", [
+        watchers = self._parts.enter_context(Watchers())
+        exporter = watchers.start("redis-exporter", [
             "prometheus-redis-exporter",
             f"-redis.addr={self.server.url}",
             f"-web.listen-address={LOOPBACK}:{self.exporter_port}",
         ])  # fmt: skip
         health = f"http://{LOOPBACK}:{self.exporter_port}/health"
-        processes.wait_until(exporter, partial(is_ready, health), stop)
+        watchers.wait_until(exporter, partial(is_ready, health), stop)
 
     def lose(self, lost: bool) -> None:
         """Have Prometheus know no target of this lane, or know them again."""

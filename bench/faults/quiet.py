@@ -22,6 +22,7 @@ from bench.faults.stack import Stack
 from bench.faults.trials import TRIALS, Trial
 from bench.faults.verdict import without_severity
 from bench.faults.wave import IDLE_LANE
+from routecache_exporters.demo.switching import switching_often
 from routecache_exporters.pack.config import PREFIX
 from tests.monitoring.live import Prometheus
 
@@ -53,6 +54,7 @@ def run(
     plans = {name: trial.plan for name, trial in trials.items()}
     plans[IDLE_LANE] = Plan(habits={"rate": 0.0})
     with ExitStack() as parts, ThreadPoolExecutor(len(plans)) as pool, ExitStack() as ending:
+        parts.enter_context(switching_often())
         lanes: dict[str, Lane] = {}
         for lane in pool.map(Lane, plans, plans.values()):
             parts.callback(lane.close)

@@ -13,7 +13,7 @@ from functools import partial
 
 from bench.faults.lane import Lane
 from bench.faults.verdict import Told
-from routecache_exporters.demo.processes import Processes
+from bench.faults.background import Watchers
 from routecache_exporters.demo.stack import Addresses, Monitoring, find_binaries
 from routecache_exporters.demo.webhook import Inbox
 from routecache_exporters.ports import LOOPBACK, choose_port
@@ -30,7 +30,7 @@ class Stack:
         self._parts = ExitStack()
         try:
             self._inbox = self._parts.enter_context(Inbox())
-            processes = self._parts.enter_context(Processes())
+            processes = self._parts.enter_context(Watchers())
             directory = processes.directory("targets")
             self._files = {job: directory / f"{job}.json" for job in ("routecache", "redis")}
             self._watch(lanes)

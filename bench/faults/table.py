@@ -214,24 +214,3 @@ NOT_TOLD: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Alerts that no fault is for, and why."""
-
-_LATER: Final = (
-    "its own alert came and went in the last run, beside LatencyBudgetBurn, which a busy machine "
-    "told; wants an idle one"
-)
-
-OPEN: Final[Mapping[str, str]] = MappingProxyType(
-    dict.fromkeys(
-        (
-            "redis_unreachable_from_some",
-            "redis_slow",
-            "redis_sluggish",
-            "pushes_late_rarely",
-            "stampede",
-            "collector_failing",
-        ),
-        _LATER,
-    )
-    | {"recovery_overflow": "not tried since the judge excuses nothing"}
-)
-"""Faults whose alerts were not yet seen as they should be, and what was seen."""
