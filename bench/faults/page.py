@@ -123,9 +123,7 @@ def _page(seen: Mapping[str, Any]) -> str:
         lines.append(f"| `{name}` | {FAULTS[name].what} | {own}{mark} | {beside} |")
     if bad:
         lines += ["", "Not proved:", ""]
-        lines += [
-            f"- `{name}`: {'see its row' if name in seen else 'not tried'}." for name in bad
-        ]
+        lines += [f"- `{name}`: {'see its row' if name in seen else 'not tried'}." for name in bad]
     lines += ["", "Alerts without a fault:", ""]
     lines += [f"- `{alert}` {reason}." for alert, reason in NOT_TOLD.items()]
     lines += ["", *silence.section()]

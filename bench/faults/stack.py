@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
+from bench.faults.background import Watchers
 from bench.faults.lane import Lane
 from bench.faults.verdict import Told
-from bench.faults.background import Watchers
 from routecache_exporters.demo.stack import Addresses, Monitoring, find_binaries
 from routecache_exporters.demo.webhook import Inbox
 from routecache_exporters.ports import LOOPBACK, choose_port
