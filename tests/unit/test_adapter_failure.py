@@ -53,6 +53,10 @@ def test_a_provider_may_say_how_long_it_wants_to_be_left_alone(
         "Fri, 15 Jan 2027 07:59:59 GMT",
         "Fri, 99 Jan 2027 08:00:30 GMT",
         "1" * 400,
+        "Mon, 01 Jan 2024 99999999999999999999:00:00 GMT",
+        "Mon, 01 Jan 2024 00:00:00 +99999999999999999999",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 0001 00:00:00 +1400",
     ],
 )
 def test_a_header_that_names_no_time_to_come_counts_as_absent(header: str | None) -> None:

@@ -56,7 +56,8 @@ def _seconds(text: str | None, now: Callable[[], float]) -> float | None:
     except ValueError:
         try:
             when = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
+            # A number in it that no year or zone can be is an OverflowError.
             return None
         if when.tzinfo is None:
             when = when.replace(tzinfo=UTC)
