@@ -142,6 +142,30 @@ async def test_a_first_probe_decides_and_is_made_once_for_all_who_ask() -> None:
 
 
 @in_loop
+async def test_first_probes_of_several_providers_are_under_way_at_once() -> None:
+    async with memory() as cache:
+        providers = [f"p{n}" for n in range(8)]
+        begun: list[str] = []
+        all_begun = asyncio.Event()
+
+        async def waits(provider: str) -> bool:
+            begun.append(provider)
+            if len(begun) == len(providers):
+                all_begun.set()
+            await all_begun.wait()
+            return provider != "p3"
+
+        health = ProviderHealth(cache, probe=waits, probe_timeout=3600)
+        async with asyncio.timeout(30):
+            up = await health.those_up([*providers, "p0"])
+        assert up == ["p0", "p1", "p2", "p4", "p5", "p6", "p7", "p0"]
+        assert sorted(begun) == providers
+        assert await health.those_up(["p3", "p1"]) == ["p1"]
+        # A probe waits within its look-up, of which there is one for each provider.
+        assert cache.get_stats()["provider"]["requests"] == len(providers) + 2
+
+
+@in_loop
 async def test_after_its_cooldown_a_provider_stays_down_until_a_probe_succeeds() -> None:
     async with memory() as cache:
         probes = Probes()

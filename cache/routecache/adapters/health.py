@@ -98,7 +98,13 @@ class ProviderHealth:
 
     async def those_up(self, providers: Iterable[str]) -> list[str]:
         """Those of `providers` that may be used, in their order."""
-        return [provider for provider in providers if await self.is_up(provider)]
+        names = list(providers)
+        first = [name for name in dict.fromkeys(names) if name not in self._known]
+        # Each may wait for a probe: one after the other these would add up.
+        asked = dict(zip(first, await asyncio.gather(*map(self.is_up, first)), strict=True))
+        return [
+            name for name in names if (asked[name] if name in asked else await self.is_up(name))
+        ]
 
     def succeeded(self, provider: str) -> None:
         """An attempt at `provider` succeeded: its failures in a row begin anew."""
