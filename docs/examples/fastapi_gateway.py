@@ -8,7 +8,7 @@ Settings: `gateway_config.py`, REDIS_URL and ROUTING_CACHE_*. Needs
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any
 
 import httpx
@@ -41,6 +41,7 @@ class Gateway:
 
     def __init__(self, config: Config, cache: AsyncRoutingCache, http: httpx.AsyncClient) -> None:
         self._config = config
+        self._providers = sorted(config.providers)
         self._cache = cache
         self._http = http
         self.health = ProviderHealth(
@@ -49,7 +50,10 @@ class Gateway:
 
     async def complete(self, chat: ChatRequest) -> Response:
         """Answer with the first provider that can; an error of the caller's own goes back."""
-        context = RequestContext({"model": chat.model, "user": chat.user})
+        # Chains and choices are shared with processes of other releases, which may know others.
+        context = RequestContext(
+            {"model": chat.model, "user": chat.user, "providers": self._providers}
+        )
         body = await self._with_canonical_tools(chat)
         limited: Failure | None = None
         attempted = False
@@ -74,9 +78,10 @@ class Gateway:
 
     async def _route(self, context: RequestContext) -> list[str]:
         """The chosen provider, then the others of the chain."""
+        who = f"{context.content['model']}\0{context.content['user']}"
         chain: list[str] = await self._cache.get_fallback_chain(
             context,
-            loader=lambda: ranked(context.key, self._config.providers),
+            loader=lambda: ranked(who, self._providers),
             providers=lambda chain: chain,
         )
 
@@ -97,30 +102,31 @@ class Gateway:
     ) -> Response | Failure:
         url = self._url(provider, "chat/completions")
         request = self._http.build_request("POST", url, json=body)
-        try:
-            answer = await self._http.send(request, stream=True)
-            failure = failure_of(answer.status_code, answer.headers.get("retry-after"))
-            if failure is not None:
-                await answer.aclose()
-                return failure
-            headers = {"x-provider": provider}
-            kind = answer.headers.get("content-type")
-            if stream and answer.is_success:
-                self.health.succeeded(provider)
-                return StreamingResponse(
-                    answer.aiter_bytes(),
-                    answer.status_code,
-                    headers,
-                    kind,
-                    background=BackgroundTask(answer.aclose),
-                )
-            content = await answer.aread()
-        except httpx.TimeoutException:
-            return Failure("timeout")
-        except httpx.TransportError:
-            return Failure("error")
-        self.health.succeeded(provider)
-        return Response(content, answer.status_code, headers, kind)
+        async with AsyncExitStack() as opened:
+            try:
+                answer = await self._http.send(request, stream=True)
+                opened.push_async_callback(answer.aclose)
+                failure = failure_of(answer.status_code, answer.headers.get("retry-after"))
+                if failure is not None:
+                    return failure
+                headers = {"x-provider": provider}
+                kind = answer.headers.get("content-type")
+                if stream and answer.is_success:
+                    self.health.succeeded(provider)
+                    return StreamingResponse(
+                        answer.aiter_bytes(),
+                        answer.status_code,
+                        headers,
+                        kind,
+                        background=BackgroundTask(opened.pop_all().aclose),
+                    )
+                content = await answer.aread()
+            except httpx.TimeoutException:
+                return Failure("timeout")
+            except httpx.RequestError:  # no connection, or an answer that cannot be decoded
+                return Failure("error")
+            self.health.succeeded(provider)
+            return Response(content, answer.status_code, headers, kind)
 
     async def _probe(self, provider: str) -> bool:
         return (await self._http.get(self._url(provider, "models"))).is_success
