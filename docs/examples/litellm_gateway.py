@@ -8,7 +8,7 @@ Settings: `gateway_config.py`, REDIS_URL and ROUTING_CACHE_*. Needs
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import litellm
@@ -20,7 +20,19 @@ from routecache import AsyncRoutingCache
 from routecache.adapters.litellm import Deployment, RoutingCacheCallback
 from routecache_exporters.http import make_asgi_app
 
-MODEL = "chat"
+MODEL: Final = "chat"
+
+# What callers may say. LiteLLM takes all that it is given as arguments of its own: with `api_base`
+# a caller would be sent the gateway's key, with `mock_response` or `timeout` a provider would be
+# down for everybody.
+PASSED: Final = frozenset(
+    {
+        *("model", "messages", "user", "stream", "stream_options", "n", "stop", "seed"),
+        *("max_tokens", "max_completion_tokens", "reasoning_effort", "temperature", "top_p"),
+        *("logprobs", "top_logprobs", "logit_bias", "presence_penalty", "frequency_penalty"),
+        *("response_format", "tools", "tool_choice", "parallel_tool_calls"),
+    }
+)
 
 
 def make_router(config: Config) -> litellm.Router:
@@ -88,16 +100,27 @@ app.mount("/ops", make_asgi_app())  # /ops/metrics and the status page
 async def chat_completions(request: Request) -> Response:
     """OpenAI's chat completions."""
     router: litellm.Router = request.state.router
-    body = await request.json()
     try:
-        answer = await router.acompletion(**body)
+        asked = _asked(await request.json())
+    except (ValueError, RecursionError):
+        message = {"error": {"message": "give a JSON object with model and messages"}}
+        return JSONResponse(message, 400)
+    try:
+        answer = await router.acompletion(**asked)
     except Exception as error:  # noqa: BLE001  # LiteLLM raises an exception of its own per status
         status = getattr(error, "status_code", None)
         message = {"error": {"message": "no deployment answered", "type": type(error).__name__}}
         return JSONResponse(message, status if isinstance(status, int) else 500)
-    if body.get("stream"):
+    if asked.get("stream"):
         return StreamingResponse(_events(answer), media_type="text/event-stream")
     return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _asked(body: object) -> dict[str, Any]:
+    """The arguments of a request that callers may give."""
+    if not isinstance(body, dict) or not {"model", "messages"} <= body.keys():
+        raise ValueError
+    return {name: value for name, value in body.items() if name in PASSED}
 
 
 async def _events(chunks: Any) -> AsyncIterator[str]:

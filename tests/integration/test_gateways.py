@@ -132,6 +132,31 @@ def test_an_error_of_the_caller_takes_no_provider_down(routers: Fleet) -> None:
     assert set(first.who(MANY)) == {*PROVIDERS}
 
 
+def test_a_caller_cannot_say_where_it_is_answered_or_how(routers: Fleet) -> None:
+    first, _ = routers.gateways
+    elsewhere = f"{routers.stubs}/elsewhere/v1"
+    for more in (
+        {"api_base": elsewhere},
+        {"base_url": elsewhere},
+        {"mock_response": "made up"},
+        {"mock_response": "litellm.RateLimitError"},
+        {"timeout": 0.000_001},
+        {"specific_deployment": True, "fallbacks": [{"chat": ["elsewhere"]}]},
+    ):
+        answer = first.ask(**more)
+        assert answer.status == 200, more
+        assert answer.content in PROVIDERS, more
+    assert routers.calls("elsewhere") == 0
+    assert first.uses(*PROVIDERS)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"7", b'["chat"]', b'{"messages": []}'])
+def test_a_body_that_is_no_request_is_the_callers_error(routers: Fleet, body: bytes) -> None:
+    first, _ = routers.gateways
+    answer = first.http.post(f"{first.address}/v1/chat/completions", content=body)
+    assert 400 <= answer.status_code < 500
+
+
 def test_the_pages_of_the_exporter_tell_of_the_router(routers: Fleet) -> None:
     def unhealthy() -> bool:
         """Whether either process has it so; a gauge is of what was reported to its process."""
