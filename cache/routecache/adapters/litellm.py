@@ -1,7 +1,7 @@
 """`RoutingCacheCallback`: LiteLLM's Router asks routecache who is up and who was chosen."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 try:
@@ -21,8 +21,8 @@ Deployment: TypeAlias = Mapping[str, Any]
 Context: TypeAlias = Callable[[str, Mapping[str, Any]], object]
 Choose: TypeAlias = Callable[[Any, Sequence[Deployment]], Awaitable[str]]
 
-# Requests that failed somewhere and are tried again, of which the oldest are forgotten first.
-_MAX_REQUESTS: Final = 1_000
+# Arguments by which a request asks LiteLLM to make an answer or an error up.
+_MADE_UP: Final = ("mock_response", "mock_timeout")
 
 _log = logging.getLogger("routecache")
 
@@ -35,9 +35,10 @@ class RoutingCacheCallback(CustomLogger):
     Before the Router's strategy picks, deployments whose status is down are left out, in every
     process that shares the Redis; are all down, none is left out, and the Router's own cooldowns
     decide. With `choose`, the deployment for a request is chosen once for each context and then
-    taken from the cache, until its TTL ends or its deployment is reported unhealthy. After each
-    attempt the Router tells how it went, before it tries again; a request that failed at one
-    deployment is then sent to another one.
+    taken from the cache, until its TTL ends or its deployment is reported unhealthy. Requests of
+    one context whose candidates differ, as tags or access groups make them, have choices of their
+    own. An attempt that failed is told of before the Router tries again, and the request is then
+    sent to another deployment; of a stream LiteLLM tells when it is over, in the background.
 
     A deployment is called by its `model_info.id`, which should be set: LiteLLM's own is a digest
     of its parameters, and `/metrics` shows it as the label `provider`.
@@ -53,7 +54,8 @@ class RoutingCacheCallback(CustomLogger):
 
     The Router calls it for asynchronous requests only (`acompletion` and the like). For tasks of
     one event loop. No request fails because of it: what `choose` or `context` raises is logged by
-    type, and the Router goes on with the deployments that are up.
+    type, what `choose` gives that is no candidate's id once, and the Router goes on with the
+    deployments that are up.
     """
 
     def __init__(
@@ -81,8 +83,7 @@ class RoutingCacheCallback(CustomLogger):
         self._cache = cache
         self._choose = choose
         self._context = context
-        # Where requests have failed, by the trace id that their attempts share.
-        self._failed_at: dict[str, set[str]] = {}
+        self._told_of_no_id = False
 
     async def async_filter_deployments(
         self,
@@ -95,19 +96,24 @@ class RoutingCacheCallback(CustomLogger):
         """The deployments that the Router may use for this attempt: those up, or the chosen one."""
         request = request_kwargs or {}
         try:
-            up = [d for d in healthy_deployments if await self.health.is_up(d["model_info"]["id"])]
-            failed = self._failed_at.get(request.get("litellm_trace_id") or "", ())
-            left = [d for d in up if d["model_info"]["id"] not in failed] or up
+            well = set(await self.health.those_up(map(_name, healthy_deployments)))
+            up = [d for d in healthy_deployments if _name(d) in well]
+            failed = set(_failed_at(request))
+            left = [d for d in up if _name(d) not in failed] or up
             if self._choose is None or len(left) < 2:
                 return left or healthy_deployments
         except Exception as error:  # noqa: BLE001  # raised here, it would fail the request
             _told(error)
             return healthy_deployments
         try:
-            return await self._chosen(model, up, left, request)
+            chosen = await self._chosen(model, healthy_deployments, up, request)
+        except _NoCandidateError:
+            self._tell_of_no_id()
+            return left
         except Exception as error:  # noqa: BLE001  # `choose` and `context` may raise anything
             _told(error)
             return left
+        return [d for d in left if _name(d) == chosen] or left
 
     async def async_post_call_failure_deployment_hook(
         self,
@@ -119,55 +125,114 @@ class RoutingCacheCallback(CustomLogger):
         """Enter an attempt that failed; the Router waits for it before it tries again."""
         deployment = _id_of(request_data)
         failure = _failure_of(exception)
-        if deployment is None or failure is None:
-            return
-        trace = request_data.get("litellm_trace_id")
-        if isinstance(trace, str):
-            self._failed_at.setdefault(trace, set()).add(deployment)
-            if len(self._failed_at) > _MAX_REQUESTS:
-                del self._failed_at[next(iter(self._failed_at))]
-        await self.health.failed(deployment, failure)
+        if deployment is not None and failure is not None:
+            await self.health.failed(deployment, failure)
 
     async def async_post_call_success_deployment_hook(
         self, request_data: dict[str, Any], response: Any, call_type: Any
     ) -> None:
-        """Enter an attempt that succeeded."""
+        """Enter an attempt that succeeded; LiteLLM leaves streams out."""
         deployment = _id_of(request_data)
-        self._failed_at.pop(request_data.get("litellm_trace_id") or "", None)
         if deployment is not None:
             self.health.succeeded(deployment)
+
+    async def async_log_success_event(
+        self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
+        """Enter a stream that came to its end."""
+        # What a cache of LiteLLM's answered says nothing of the deployment.
+        if kwargs.get("stream") is True and kwargs.get("cache_hit") is not True:
+            deployment = _id_of(kwargs.get("litellm_params"))
+            if deployment is not None:
+                self.health.succeeded(deployment)
 
     async def _chosen(
         self,
         model: str,
+        candidates: list[dict[str, Any]],
         up: list[dict[str, Any]],
-        left: list[dict[str, Any]],
         request: Mapping[str, Any],
-    ) -> list[dict[str, Any]]:
-        """The chosen deployment; those `left` of `up` if the request has failed there already."""
-        choose = self._choose
-        assert choose is not None
+    ) -> str:
+        """The id of the deployment for this request, one of `up` but for races."""
         content = model if self._context is None else self._context(model, request)
         context = RequestContext(content)
+        names = sorted(map(_name, candidates))
+        chosen = await self._choice(context, content, names, up)
+        if chosen in names:
+            return chosen
+        # It was chosen among others and is good for these. To drop it would have two kinds of
+        # requests drop each other's, in all processes, once for each request.
+        among = RequestContext({"context": context.content, "candidates": names})
+        return await self._choice(among, content, names, up)
+
+    async def _choice(
+        self,
+        context: RequestContext,
+        content: Any,
+        candidates: Sequence[str],
+        up: Sequence[Deployment],
+    ) -> str:
+        """What is chosen for `context`; it may be none of the `candidates`."""
+        choose = self._choose
+        assert choose is not None
 
         async def load() -> str:
-            return await choose(content, up)
+            chosen = await choose(content, up)
+            if not any(_name(d) == chosen for d in up):
+                raise _NoCandidateError
+            return chosen
 
+        chosen = ""
         for _ in range(2):
             chosen = await self._cache.get_model_selection(
                 context, loader=load, providers=lambda chosen: (chosen,)
             )
-            if any(d["model_info"]["id"] == chosen for d in up):
-                return [d for d in left if d["model_info"]["id"] == chosen] or left
-            # Made before its deployment went down or was removed: choose anew, once.
+            if chosen not in candidates or any(_name(d) == chosen for d in up):
+                break
+            # Made before its deployment went down: choose anew, once.
             await self._cache.invalidate_model_selection(context)
-        return left
+        return chosen
+
+    def _tell_of_no_id(self) -> None:
+        if not self._told_of_no_id:
+            self._told_of_no_id = True
+            _log.warning("`choose` gave what is no deployment's model_info.id; told once")
 
 
-def _id_of(request: Mapping[str, Any]) -> str | None:
+class _NoCandidateError(Exception):
+    """`choose` gave something else than the id of one of the deployments that it was given."""
+
+
+def _name(deployment: Deployment) -> str:
+    name: str = deployment["model_info"]["id"]
+    return name
+
+
+def _id_of(request: object) -> str | None:
+    """The id of the deployment that an attempt went to, if the attempt tells anything of it."""
+    if not isinstance(request, Mapping) or any(request.get(key) is not None for key in _MADE_UP):
+        return None
     info = request.get("model_info")
-    found = info.get("id") if isinstance(info, Mapping) else None
+    # With credentials of the caller's own the Router makes an id up for each of them; what happens
+    # there is between the caller and the provider.
+    if not isinstance(info, Mapping) or info.get("original_model_id") is not None:
+        return None
+    found = info.get("id")
     return found if isinstance(found, str) else None
+
+
+def _failed_at(request: Mapping[str, Any]) -> Iterator[str]:
+    """The deployments at which this very request has failed: the Router's own record of it.
+
+    A trace id would not do: all requests of a session may share one.
+    """
+    for field in ("metadata", "litellm_metadata"):
+        metadata = request.get(field)
+        records = metadata.get("previous_models") if isinstance(metadata, Mapping) else None
+        for record in records if isinstance(records, list | tuple) else ():
+            found = record.get("deployment_id") if isinstance(record, Mapping) else None
+            if isinstance(found, str):
+                yield found
 
 
 def _failure_of(exception: Exception) -> Failure | None:
@@ -178,7 +243,8 @@ def _failure_of(exception: Exception) -> Failure | None:
     if not isinstance(status, int) or isinstance(exception, APIConnectionError):
         return None
     headers = getattr(getattr(exception, "response", None), "headers", None)
-    return failure_of(status, headers.get("retry-after") if isinstance(headers, Mapping) else None)
+    wait = headers.get("retry-after") if isinstance(headers, Mapping) else None
+    return failure_of(status, wait if isinstance(wait, str) else None)
 
 
 def _told(error: Exception) -> None:

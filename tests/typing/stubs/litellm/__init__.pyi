@@ -13,6 +13,7 @@ class Router:
         num_retries: int | None = None,
         timeout: float | None = None,
         cooldown_time: float | None = None,
+        disable_cooldowns: bool | None = None,
     ) -> None: ...
     async def acompletion(
         self, model: str, messages: Sequence[Any], stream: bool = False, **kwargs: Any
