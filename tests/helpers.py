@@ -3,7 +3,8 @@
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Coroutine
+import types
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -40,3 +41,36 @@ def eventually(predicate: Callable[[], T], seconds: float = 10.0, every: float =
         if time.monotonic() >= deadline:
             raise failure or AssertionError(f"not within {seconds} s, last result: {result!r}")
         time.sleep(every)
+
+
+async def cut_short(call: Coroutine[Any, Any, Any], at: int) -> bool:
+    """Run `call` in a task that is cancelled where it waits for the `at`th time, from 1 on.
+
+    Whether it got there: False is that it ended before, so that it was not cancelled.
+    """
+    waits = 0
+
+    @types.coroutine
+    def counted() -> Generator[Any, Any, Any]:
+        nonlocal waits
+        thrown: BaseException | None = None
+        while True:
+            try:
+                waits_for = call.send(None) if thrown is None else call.throw(thrown)
+            except StopIteration as end:
+                return end.value
+            waits += 1
+            if waits == at:
+                task.cancel()  # it takes effect where the task now waits
+            try:
+                yield waits_for
+                thrown = None
+            except BaseException as error:  # it is raised in `call`
+                thrown = error
+
+    async def run() -> Any:
+        return await counted()
+
+    task = asyncio.ensure_future(run())
+    await asyncio.gather(task, return_exceptions=True)
+    return waits >= at

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from routecache import HealthPolicy
-from routecache.routing.health import HealthReport
-from routecache.routing.health_board import MAX_PROVIDERS, MAX_SOURCES, HealthBoard
+from routecache.routing.health import HealthReport, Invalidation
+from routecache.routing.health_board import MAX_PROVIDERS, HealthBoard, Step
+from routecache.routing.known import MAX_SOURCES
 from routecache.testing import ManualTimer
 
 POLICY = HealthPolicy(report_ttl=300, source_ttls={"slow": 1000.0}, half_life=60, max_hold=300)
@@ -25,11 +26,12 @@ def board(timer: ManualTimer) -> HealthBoard:
 
 
 def steps(board: HealthBoard, provider: str = "p") -> list[str]:
-    """Do what is due, and say what it was."""
+    """Do what is due, and say what it was, but for what hooks are told."""
     done: list[str] = []
     while (step := board.next_step(provider)) is not None:
         with step:
-            done.append(step.kind)
+            if step.kind != "tell":
+                done.append(step.kind)
     return done
 
 
@@ -196,7 +198,7 @@ def test_a_status_that_says_unhealthy_lives_as_long_as_that_and_is_renewed_in_ti
     assert step is not None
     with step:
         assert (step.kind, step.status, step.ttl) == ("renew", "down", 100)
-        assert step.told_to_hooks("p") is None
+        assert step.told is None
     assert say(board, True) == ["restore"]
 
 
@@ -210,7 +212,8 @@ def stated(board: HealthBoard) -> list[tuple[str, float]]:
     done: list[tuple[str, float]] = []
     while (step := board.next_step("p")) is not None:
         with step:
-            done.append((step.kind, round(step.ttl)))
+            if step.kind != "tell":
+                done.append((step.kind, round(step.ttl)))
     return done
 
 
@@ -328,11 +331,109 @@ def test_threads_that_report_at_once_leave_nothing_half_done(board: HealthBoard)
     assert board.provider_health() == {"p": False}, "held, for it flapped"
 
 
+def begin(board: HealthBoard, kind: str) -> Step:
+    """The step that is due now, which is to be `kind`."""
+    step = board.next_step("p")
+    assert step is not None
+    assert step.kind == kind
+    return step
+
+
+def hear(board: HealthBoard) -> list[str]:
+    """Do all that is due, and say what hooks are told."""
+    told: list[str] = []
+    while (step := board.next_step("p")) is not None:
+        with step:
+            if step.told is not None:
+                assert (step.told.provider, step.told.reason) == ("p", "health")
+                told.append(step.told.cache)
+    return told
+
+
+def test_hooks_are_told_of_drops_and_restores_in_their_order_by_one_at_a_time(
+    board: HealthBoard,
+) -> None:
+    board.report("p", False, "router", "")
+    with begin(board, "drop"):
+        assert board.next_step("p") is None
+    with begin(board, "tell") as slow:
+        assert slow.told == Invalidation("all", "p", "health")
+        board.report("p", True, "router", "")
+        with begin(board, "restore"):
+            pass
+        assert board.next_step("p") is None, "a restore is not heard before its drop"
+    assert hear(board) == ["provider"]
+
+
+def test_a_slow_hook_holds_up_no_drop_and_hears_of_many_turns_once(
+    timer: ManualTimer,
+) -> None:
+    board = HealthBoard(HealthPolicy(suppress_over=100, reuse_under=99, max_hold=60), timer)
+    board.report("p", False, "router", "")
+    with begin(board, "drop"):
+        pass
+    with begin(board, "tell"):
+        for _ in range(20):
+            assert say(board, True) == ["restore"]
+            assert say(board, False) == ["drop"]
+    assert hear(board) == ["provider", "all"], "in the end it is down"
+
+
+def test_what_hooks_did_not_all_hear_is_told_again_before_what_came_after(
+    board: HealthBoard,
+) -> None:
+    board.report("p", False, "router", "")
+    with begin(board, "drop"):
+        pass
+    telling = begin(board, "tell")
+    say(board, True)
+    board.done(telling, whole=False)
+    assert hear(board) == ["all", "provider"]
+    board.report("p", False, "router", "")
+    with begin(board, "drop"):
+        pass
+    telling = begin(board, "tell")
+    say(board, True)
+    say(board, False)
+    board.done(telling, whole=False)
+    assert hear(board) == ["provider", "all"], "it heard of a drop after all"
+
+
+def test_a_good_report_after_a_drop_that_was_cut_short_restores(board: HealthBoard) -> None:
+    """Its status may be stored already, and stays in all processes until somebody ends it."""
+    board.report("p", False, "router", "")
+    with pytest.raises(InterruptedError), begin(board, "drop"):
+        raise InterruptedError
+    assert say(board, True) == ["restore"]
+    assert say(board, True) == []
+
+
+def test_a_restore_that_was_cut_short_is_done_by_the_next_good_report(board: HealthBoard) -> None:
+    say(board, False)
+    board.report("p", True, "router", "")
+    with pytest.raises(InterruptedError), begin(board, "restore"):
+        raise InterruptedError
+    assert say(board, True) == ["restore"]
+
+
+def test_good_news_of_one_source_too_many_pushes_no_bad_news_out(board: HealthBoard) -> None:
+    for n in range(MAX_SOURCES):
+        say(board, False, f"s{n}")
+    say(board, True, "monitor")
+    assert [report.healthy for report in board.reports("p")] == [False] * MAX_SOURCES
+
+
 def test_a_forked_child_counts_from_zero_and_does_what_its_parent_was_at(
     board: HealthBoard,
 ) -> None:
     board.report("p", False, "router", "")
     assert board.next_step("p") is not None
     board.reset_after_fork()
-    assert steps(board) == ["drop"]
+    assert begin(board, "drop").kind == "drop"
+    board.reset_after_fork()
+    with begin(board, "drop"):
+        pass
+    assert begin(board, "tell").kind == "tell"
+    board.reset_after_fork()
+    assert hear(board) == ["all"]
     assert board.stats()["turns"] == 0

@@ -139,6 +139,77 @@ async def test_coroutine_hooks_are_awaited_in_order_with_plain_ones() -> None:
 
 
 @in_loop
+async def test_a_recovery_during_a_slow_hook_is_heard_after_the_drop_by_all() -> None:
+    heard: dict[str, list[str]] = {"slow": [], "plain": []}
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(invalidation: Invalidation) -> None:
+        heard["slow"].append(invalidation.cache)
+        reached.set()
+        await go_on.wait()
+
+    async with AsyncRoutingCache(MEMORY_ONLY) as cache:
+        cache.add_invalidation_hook(slow)
+        cache.add_invalidation_hook(lambda told: heard["plain"].append(told.cache))
+        await cache.set_provider_status("openai", "up")
+        drop = asyncio.ensure_future(cache.report_provider_health("openai", False))
+        await reached.wait()
+        assert await cache.get_provider_status("openai") is None
+        await cache.set_provider_status("openai", "down")
+        await cache.report_provider_health("openai", True)
+        assert await cache.get_provider_status("openai") is None, "it waits for no hook"
+        go_on.set()
+        await drop
+        assert heard == {"slow": ["all", "provider"], "plain": ["all", "provider"]}
+        assert cache.provider_health() == {"openai": True}
+
+
+@in_loop
+async def test_a_reporter_that_is_cancelled_while_it_tells_leaves_that_to_the_next() -> None:
+    heard: list[str] = []
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(invalidation: Invalidation) -> None:
+        reached.set()
+        await go_on.wait()
+
+    async with AsyncRoutingCache(MEMORY_ONLY) as cache:
+        cache.add_invalidation_hook(slow)
+        cache.add_invalidation_hook(lambda told: heard.append(told.cache))
+        drop = asyncio.ensure_future(cache.report_provider_health("openai", False))
+        await reached.wait()
+        drop.cancel()
+        await asyncio.gather(drop, return_exceptions=True)
+        assert heard == []
+        go_on.set()
+        await cache.report_provider_health("openai", False)
+        assert heard == ["all"]
+
+
+def test_threads_that_turn_a_provider_at_once_leave_hooks_with_the_last_word() -> None:
+    heard: list[str] = []
+    policy = HealthPolicy(suppress_over=1e6, reuse_under=1e5, max_hold=600)
+    with RoutingCache(MEMORY_ONLY, health=policy) as cache:
+        cache.add_invalidation_hook(lambda told: heard.append(told.cache))
+        gate = threading.Barrier(4)
+
+        def turn(source: str) -> None:
+            gate.wait()
+            for n in range(200):
+                cache.report_provider_health("openai", n % 2 == 0, source=source)
+
+        threads = [threading.Thread(target=turn, args=(f"s{n}",)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert heard[-1] == "all"
+        for n in range(4):
+            cache.report_provider_health("openai", True, source=f"s{n}")
+        assert heard[-1] == "provider"
+
+
+@in_loop
 async def test_a_coroutine_hook_that_raises_or_never_ends_holds_nobody_up_for_long() -> None:
     ended = []
 

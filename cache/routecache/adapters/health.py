@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final, TypeAlias, TypeVar
 
 from routecache.adapters.failure import Failure
@@ -52,7 +52,8 @@ class ProviderHealth:
         ConfigurationError: a time that is not a number of seconds greater than 0.
         ValueError: `failures` less than 1.
 
-    Safe for tasks of one event loop. No call raises because of Redis or of a probe.
+    Safe for tasks of one event loop. No call raises because of Redis or of a probe. A call that is
+    cancelled while it takes a provider down ends at once, and the provider goes down all the same.
     """
 
     def __init__(
@@ -80,6 +81,8 @@ class ProviderHealth:
         # Whose status was put together from what is known, and has to be asked for anew.
         self._due: set[str] = set()
         self._probing: dict[str, asyncio.Task[None]] = {}
+        self._whole: set[asyncio.Task[None]] = set()
+        self._going_down: set[str] = set()
         self._forget_hook = cache.add_invalidation_hook(self._heard)
 
     async def is_up(self, provider: str) -> bool:
@@ -89,6 +92,8 @@ class ProviderHealth:
             return await self._load(provider)
 
         status = await self.cache.get_provider_status(provider, loader=load)
+        if provider in self._going_down:
+            return False  # though its status may not say so yet
         up = not (isinstance(status, dict) and status.get("up") is False)
         if provider in self._due:
             await self._renew(provider, up)
@@ -123,12 +128,16 @@ class ProviderHealth:
         return True
 
     async def close(self) -> None:
-        """End the probes that are under way, and hear no more reports. May be called again."""
+        """End the probes that are under way, and hear no more reports. May be called again.
+
+        Waits for providers that are being taken down.
+        """
         self._forget_hook()
+        await asyncio.gather(*self._whole, return_exceptions=True)
         probing = list(self._probing.values())
         for task in probing:
             task.cancel()
-        await asyncio.gather(*probing, return_exceptions=True)
+        await asyncio.gather(*probing, *self._whole, return_exceptions=True)
 
     def _heard(self, invalidation: Invalidation) -> None:
         """Whoever reported it: `is_up` has to look at the reports again."""
@@ -144,7 +153,10 @@ class ProviderHealth:
 
     async def _load(self, provider: str) -> dict[str, Any]:
         """The status that no tier holds."""
+        self._due.discard(provider)  # of one that was cancelled before it was heeded
         known = self._known.get(provider)
+        if provider in self._going_down:
+            return DOWN  # until it is stored, in a moment
         if self._probe is None:
             if known is False:
                 await self._report_well(provider)
@@ -161,17 +173,36 @@ class ProviderHealth:
     async def _renew(self, provider: str, up: bool) -> None:
         """What `_load` put together: a first probe that failed, or what has to be probed anew."""
         self._due.discard(provider)
-        if self._known.get(provider) is None and not self._is_held(provider):
+        if up:
+            self._begin_probe(provider)
+        elif self._known.get(provider) is None and not self._is_held(provider):
             await self._take_down(provider, Failure("probe"))
-            return
-        if not up:
-            # Loaded, it would live as long as good news.
+        else:
             _remember(self._known, provider, False)
-            await self.cache.set_provider_status(provider, _down(Failure("probe")), self._cooldown)
+            await self._wholly(self._leave_down(provider))
+
+    async def _leave_down(self, provider: str) -> None:
+        # Loaded, it would live as long as good news.
+        await self.cache.set_provider_status(provider, _down(Failure("probe")), self._cooldown)
+        self._begin_probe(provider)
+
+    def _begin_probe(self, provider: str) -> None:
         if self._probe is not None and provider not in self._probing:
             task = asyncio.create_task(self._probe_again(provider))
             self._probing[provider] = task
             task.add_done_callback(lambda _: self._probing.pop(provider, None))
+
+    async def _wholly(self, work: Coroutine[Any, Any, None]) -> None:
+        """Await `work`, which goes on if who awaits it is cancelled.
+
+        A provider that hangs is found out by requests that are given up, and the last of them may
+        be the one that takes it down. Half done, nobody would go on with it: all others rely on
+        its being done.
+        """
+        task = asyncio.create_task(work)
+        self._whole.add(task)
+        task.add_done_callback(self._whole.discard)
+        await asyncio.shield(task)
 
     async def _learn(self, provider: str, up: bool) -> bool:
         """Take in a status that is not what was known; whether the provider is up."""
@@ -185,7 +216,7 @@ class ProviderHealth:
         try:
             if not await self._answers(provider):
                 await self._take_down(provider, Failure("probe"))
-            elif self._known.get(provider) is False:
+            elif self._known.get(provider) is False and provider not in self._going_down:
                 await self._report_well(provider)
                 if not self._is_held(provider):
                     _remember(self._known, provider, True)
@@ -209,15 +240,23 @@ class ProviderHealth:
 
     async def _take_down(self, provider: str, failure: Failure) -> None:
         _remember(self._known, provider, False)
-        await self.cache.report_provider_health(
-            provider, False, source=self._source, reason=failure.kind
-        )
-        # After the report, which forgets the status. A choice that another process makes in
-        # between may still name the provider: whoever uses a choice asks `is_up` first.
-        seconds = self._cooldown if failure.retry_after is None else failure.retry_after
-        await self.cache.set_provider_status(
-            provider, _down(failure), min(seconds, self._max_cooldown)
-        )
+        if provider not in self._going_down:
+            self._going_down.add(provider)
+            await self._wholly(self._tell_down(provider, failure))
+
+    async def _tell_down(self, provider: str, failure: Failure) -> None:
+        try:
+            await self.cache.report_provider_health(
+                provider, False, source=self._source, reason=failure.kind
+            )
+            # After the report, which forgets the status. A choice that another process makes in
+            # between may still name the provider: whoever uses a choice asks `is_up` first.
+            seconds = self._cooldown if failure.retry_after is None else failure.retry_after
+            await self.cache.set_provider_status(
+                provider, _down(failure), min(seconds, self._max_cooldown)
+            )
+        finally:
+            self._going_down.discard(provider)
 
 
 def _down(failure: Failure) -> dict[str, Any]:

@@ -178,9 +178,10 @@ class AsyncRoutingCache:
         self.core.health.report(provider, healthy, source, reason)
         while (step := self.core.health.next_step(provider)) is not None:
             with step:
-                await self._do(provider, step)
-            if (told := step.told_to_hooks(provider)) is not None:
-                await self.core.hooks.tell_awaited(told)
+                if step.told is None:
+                    await self._do(provider, step)
+                else:
+                    await self.core.hooks.tell_awaited(step.told)
 
     def provider_health(self) -> dict[str, bool]:
         """See `RoutingCache.provider_health`."""

@@ -238,9 +238,10 @@ class RoutingCache:
         self.core.health.report(provider, healthy, source, reason)
         while (step := self.core.health.next_step(provider)) is not None:
             with step:
-                self._do(provider, step)
-            if (told := step.told_to_hooks(provider)) is not None:
-                self.core.hooks.tell(told)
+                if step.told is None:
+                    self._do(provider, step)
+                else:
+                    self.core.hooks.tell(step.told)
 
     def provider_health(self) -> dict[str, bool]:
         """Whether each provider is healthy of which this process was told; for exporters.
@@ -259,6 +260,10 @@ class RoutingCache:
         Hooks are called in the order in which they were added, outside of all locks, and in the
         process that invalidates only. One that raises is counted in `get_stats`, logged by its
         type, and skipped; it breaks neither the call nor other hooks.
+
+        Of one provider's health they hear in the order in which things were done. What is done
+        while one thread tells them is told by that thread afterwards, turns that repeat
+        themselves once.
 
         Args:
             hook: takes an `Invalidation`; what it returns is ignored.
