@@ -46,6 +46,19 @@ def test_workers_share_the_rows_and_the_books_balance(log: Path, shared_redis: R
     assert report["caches"]["tool"]["entries"] > 30  # three memories with the same names
 
 
+def test_all_workers_see_the_order_and_the_unit_of_the_whole_log(tmp_path: Path) -> None:
+    """Each asks a half, in which nothing is out of order."""
+    path = tmp_path / "log.jsonl"
+    rows = [{"time": at, "size": 1} for at in (0, 3000, 2000, 5000)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ("replay", str(path), "--no-redis", "--no-metrics", "--workers", "2")
+    done = run(*arguments, "--speed", "log", "--time-unit", "ms", "--json")
+    assert json.loads(done.stdout)["out_of_order"] == {"requests": 1, "seconds": 1.0}
+    told = run(*arguments, "--speed", "log").stdout
+    assert "1 request is older than one before it, by up to 16.7 min" in told
+    assert "taken for seconds (--time-unit)" in told
+
+
 def test_a_limit_is_one_of_all_workers_together(log: Path) -> None:
     done = run(
         "replay", str(log), "--json", "--no-metrics", "--no-redis", "--workers", "2",

@@ -6,7 +6,7 @@ import pytest
 
 from routecache_exporters.replay.context import BadValueError, parse_context
 from routecache_exporters.replay.logs import Log
-from routecache_exporters.replay.requests import asked, seconds, timestamp_column
+from routecache_exporters.replay.requests import asked, timestamp_column
 from routecache_exporters.usage import UsageError
 
 AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
@@ -100,27 +100,6 @@ def test_a_column_whose_name_has_a_colon_is_found() -> None:
 def test_a_wrong_context_is_one_clear_error(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         parse_context(text, AZURE)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("2023-11-16 18:17:03.9799600", 1700158623.97996),
-        ("2023-11-16T18:17:03+01:00", 1700155023.0),
-        ("1700158623.5", 1700158623.5),
-        (1700158623500, 1700158623.5),
-        (1700158623500000, 1700158623.5),
-        ("1700158623500000000", 1700158623.5),
-    ],
-)
-def test_arrival_times(value: object, expected: float) -> None:
-    assert seconds(value) == pytest.approx(expected, abs=1e-6)
-
-
-@pytest.mark.parametrize("value", ["soon", "", None, True, "nan", float("inf"), [1]])
-def test_what_is_no_time_is_bad(value: object) -> None:
-    with pytest.raises(BadValueError, match="no time"):
-        seconds(value)
 
 
 def test_the_arrival_column_is_found_by_name_or_given() -> None:

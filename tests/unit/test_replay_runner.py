@@ -195,6 +195,15 @@ def test_at_speed_max_nothing_waits() -> None:
     assert clock.waits == []
 
 
+def test_a_row_out_of_order_is_late_by_its_log_and_not_by_the_replay() -> None:
+    clock = Clock()
+    pace = Pace(1.0, ClockEvent(clock), clock)
+    for at in (100.0, 3700.0, 100.0, 3701.0):
+        assert pace.wait(at)
+    assert pace.behind == pytest.approx(0)
+    assert (pace.order.late, pace.order.most) == (1, 3600.0)
+
+
 def test_rows_out_of_order_do_not_wait() -> None:
     clock = Clock()
     pace = Pace(1.0, ClockEvent(clock), clock)

@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -231,7 +231,7 @@ def test_a_stopped_run_tells_what_it_saw_until_then() -> None:
                 stop.set()
             yield Asked({"tokens": i}, "openai", "bash", float(i))
 
-    done = replay_through(requests(), grids, 1, stop, None)
+    done = replay_through(requests(), grids, 1, LogTime(stop), None)
     assert (done.rows, done.whole) == (4, False)
     assert done.span == 3
     assert grids["model"].look_ups == 4
@@ -246,8 +246,103 @@ def test_the_time_of_a_log_never_goes_back_and_ends_when_stopped() -> None:
         time.spend(100.0)
         seen.append(time.timer())
     assert seen == [0, 3, 3, 3, 4.5]
+    assert (time.order.late, time.order.most) == (1, 2.0), "and who is late is counted"
     stop.set()
     assert not time.wait(1005.0)
+
+
+HOUR = 900  # requests, one every four seconds, of 60 contexts
+
+
+def hour(path: Path, times: Iterable[object]) -> Path:
+    rows = [f"{at},{i * 7 % 60}\n" for i, at in enumerate(times)]
+    path.write_text("".join(["time,size\n", *rows]))
+    return path
+
+
+def tuned(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    assert cli.main(["tune", str(path), "--context", "size", "--json", *arguments]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_an_hour_is_one_whatever_unit_it_is_counted_in_from_its_start(
+    tmp_path: Path, unit: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scale = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    dates = tuned(hour(tmp_path / "a.csv", [1.7e9 + 4 * i for i in range(HOUR)]), capsys)
+    path = hour(tmp_path / "b.csv", [4 * i * scale for i in range(HOUR)])
+    counted = tuned(path, capsys, "--time-unit", unit)
+    assert counted["span_seconds"] == dates["span_seconds"] == 3596
+    for name in ("model", "fallback"):  # providers are drawn by the text of a row
+        assert counted["caches"][name] == dates["caches"][name]
+    assert counted["caches"]["model"]["recommended"]["ttl"] > 240, "a context comes every 240 s"
+    assert cli.main(["tune", str(path), "--context", "size", "--time-unit", unit]) == 0
+    printed = capsys.readouterr().out
+    assert f"--time-unit {unit}" in printed.split("Check it: ")[1].split("\n")[0]
+    assert "taken for" not in printed
+
+
+def test_milliseconds_from_the_start_are_doubted_and_recommend_nothing_unless_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = hour(tmp_path / "log.csv", [4000 * i for i in range(HOUR)])
+    assert cli.main(["tune", str(path), "--context", "size"]) == 1
+    out = capsys.readouterr().out
+    assert "model: no recommendation: nothing was asked for again while it lived" in out
+    assert "The arrival times are no dates; they were taken for seconds (--time-unit)." in out
+
+
+@pytest.mark.parametrize("what", ["newest first", "one date is far ahead"])
+def test_a_log_whose_time_stands_still_is_refused(
+    tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = [1.7e9 + 4 * i for i in range(HOUR)]
+    if what == "newest first":
+        times.reverse()
+    else:
+        times[1] = 4102444800
+    path = hour(tmp_path / "log.csv", times)
+    assert cli.main(["tune", str(path), "--context", "size"]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert "requests of" in err
+    assert "are older than one before them by more than 30 s" in err
+    assert "sort the log by its time" in err
+    assert err.count("\n") == 1
+
+
+def test_a_small_disorder_is_told_and_harms_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = [1.7e9 + 4 * i for i in range(HOUR)]
+    times[10], times[11] = times[11], times[10]
+    path = hour(tmp_path / "log.csv", times)
+    assert tuned(path, capsys)["out_of_order"] == {"requests": 1, "seconds": 4.0}
+    assert cli.main(["tune", str(path), "--context", "size"]) == 0
+    told = "1 request is older than one before it, by up to 4 s: sort the log by its time."
+    assert told in capsys.readouterr().out
+
+
+def test_a_log_of_one_moment_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = hour(tmp_path / "log.csv", [1.7e9] * 5)
+    assert cli.main(["tune", str(path), "--context", "size"]) == 2
+    assert "all 5 requests of" in capsys.readouterr().err
+
+
+def test_a_recommendation_at_the_edge_of_what_was_tried_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = hour(tmp_path / "log.csv", [1.7e9 + 4 * i for i in range(HOUR)])
+    arguments = ["tune", str(path), "--context", "size", "--no-redis", "--l1-sizes", "10,100"]
+    assert cli.main([*arguments, "--ttls", "60,500", "--min-hit-ratio", "1"]) == 0
+    assert "tried (--" not in capsys.readouterr().out
+    assert cli.main([*arguments, "--ttls", "60,2000", "--within", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "model: no longer life time was tried (--ttls): one may save more." in out
+    assert "model: no larger size was tried (--l1-sizes): one may answer more." in out
+    assert cli.main([*arguments, "--ttls", "60,2000,3000", "--l1-sizes", "10,100,200"]) == 0
+    assert "model: no larger size was tried" not in capsys.readouterr().out
 
 
 def test_a_log_without_times_or_rows_is_one_line(

@@ -22,6 +22,11 @@ SIZES_HELP = """\
 entries that L1 holds, as CACHE=N,... with provider, model and fallback (default 50, 100 and 50)"""
 
 
+UNIT_HELP = """\
+what arrival times that are numbers count in (default: s for the seconds since 1970, and the unit in
+which the first of them is a time like that, if it is too large for it)"""
+
+
 def speed(text: str) -> Speed:
     """A number above 0, max or log."""
     if text == "max":

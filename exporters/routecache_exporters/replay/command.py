@@ -13,6 +13,7 @@ from routecache_exporters.ports import LOOPBACK, choose_port, port_number
 from routecache_exporters.replay import workers
 from routecache_exporters.replay.arguments import (
     SIZES_HELP,
+    UNIT_HELP,
     milliseconds,
     positive,
     settings_of,
@@ -28,6 +29,7 @@ from routecache_exporters.replay.report import Report, Terms, make_report, witho
 from routecache_exporters.replay.requests import asked, timestamp_column
 from routecache_exporters.replay.runner import Replayer
 from routecache_exporters.replay.table import print_report
+from routecache_exporters.replay.times import UNITS, Times
 from routecache_exporters.signals import Stop, stop_on_signals
 from routecache_exporters.usage import Commands, FailedError, UsageError, require
 from routecache_exporters.weboptions import (
@@ -77,6 +79,7 @@ def add_command(commands: Commands) -> None:
     parser.add_argument(
         "--timestamp", metavar="COL", help="column of arrival times (default: by its name)"
     )
+    parser.add_argument("--time-unit", choices=UNITS, help=UNIT_HELP)
     parser.add_argument("--limit", type=positive, metavar="N", help="replay at most N requests")
     parser.add_argument(
         "--workers",
@@ -145,6 +148,7 @@ def run(args: argparse.Namespace) -> int:
             _print(report, as_json=args.json)
             return _exit_code(report, stop)
         pace, timer = pace_of(args.speed, stop)
+        times = Times(args.time_unit)
         with (
             RoutingCache(settings=settings, timer=timer) as cache,
             _metrics(args),
@@ -155,13 +159,14 @@ def run(args: argparse.Namespace) -> int:
             replayer = Replayer(cache, pace, cost=cost)
             before = snapshot()
             whole = replayer.run(
-                asked(log, context, timestamp), limit=args.limit, progress=progress
+                asked(log, context, timestamp, times), limit=args.limit, progress=progress
             )
             after = snapshot()
         _check_any(replayer.requests, log.name, log.bad, stop)
         report = make_report(
-            terms, replayer, log.bad, before, after, behind=pace.behind, interrupted=not whole
-        )
+            terms, replayer, log.bad, before, after, behind=pace.behind, order=pace.order,
+            doubt=times.doubt, interrupted=not whole,
+        )  # fmt: skip
     _print(report, as_json=args.json)
     return _exit_code(report, stop)
 
@@ -181,8 +186,9 @@ def _in_workers(
         assert store is not None
         directory = store.directory
         work = workers.Work(
-            args.file, args.context, timestamp, args.speed, cost, args.limit, settings, directory
-        )
+            args.file, args.context, timestamp, args.time_unit, args.speed, cost, args.limit,
+            settings, directory,
+        )  # fmt: skip
         if args.fresh:
             with RoutingCache(settings=settings) as cache:
                 _clear(cache)
@@ -192,8 +198,9 @@ def _in_workers(
         after = workers.books(directory, done.entries)
     _check_any(done.requests, args.file, done.bad, stop)
     return make_report(
-        terms, done, done.bad, before, after, behind=done.behind, interrupted=not done.whole
-    )
+        terms, done, done.bad, before, after, behind=done.behind, order=done.order,
+        doubt=done.doubt, interrupted=not done.whole,
+    )  # fmt: skip
 
 
 def _clear(cache: RoutingCache) -> None:

@@ -1,10 +1,40 @@
 """When to ask the next request: at the logged times, faster, at once, or in the log's own time."""
 
+import math
 import threading
 import time
+from dataclasses import dataclass
 
 from routecache.typing import Timer
 from routecache_exporters.replay.arguments import Speed
+
+
+@dataclass(slots=True)
+class Order:
+    """How far the requests of a log are from the order of their times.
+
+    tolerance: seconds.
+    late: requests that are older than one before them.
+    far: those of them that are older by more than `tolerance`.
+    most: seconds by which one of them is older, at most.
+    """
+
+    tolerance: float = math.inf
+    late: int = 0
+    far: int = 0
+    most: float = 0.0
+    _newest: float = -math.inf
+
+    def take(self, at: float) -> bool:
+        """Take in the next request, that arrived at `at`; whether it is in order."""
+        by = self._newest - at
+        if by <= 0:
+            self._newest = at
+            return True
+        self.late += 1
+        self.far += by > self.tolerance
+        self.most = max(self.most, by)
+        return False
 
 
 class Pace:
@@ -22,6 +52,7 @@ class Pace:
         self.speed = speed
         self.behind = 0.0
         """Seconds by which the latest request that was not asked in time was late, at most."""
+        self.order = Order()
         self._stop = stop
         self._timer = timer
         self._offset: float | None = None
@@ -33,13 +64,15 @@ class Pace:
         """
         if self.speed is None or at is None:
             return not self._stop.is_set()
+        in_order = self.order.take(at)
         now, logged = self._timer(), at / self.speed
         if self._offset is None:
             self._offset = now - logged
         early = self._offset + logged - now
         if early > 0:
             return not self._stop.wait(early)
-        self.behind = max(self.behind, -early)
+        if in_order:
+            self.behind = max(self.behind, -early)
         return not self._stop.is_set()
 
     def spend(self, seconds: float) -> None:
@@ -60,11 +93,13 @@ class LogTime(Pace):
     """A pace whose clock is the log's: nobody waits, and the time of each request passes at once.
 
     It is the timer of the caches that are replayed, too: `timer` gives seconds since the first
-    request. A row out of order is asked at the time of the latest one before it.
+    request. A row out of order is asked at the time of the latest one before it; `order` tells how
+    many are, and how many of them by more than `tolerance` seconds.
     """
 
-    def __init__(self, stop: threading.Event) -> None:
+    def __init__(self, stop: threading.Event, tolerance: float = math.inf) -> None:
         super().__init__(None, stop)
+        self.order.tolerance = tolerance
         self._first: float | None = None
         self._now = 0.0
 
@@ -75,6 +110,7 @@ class LogTime(Pace):
         if at is not None:
             if self._first is None:
                 self._first = at
+            self.order.take(at)
             self._now = max(self._now, at - self._first)
         return True
 

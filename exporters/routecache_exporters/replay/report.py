@@ -1,7 +1,7 @@
 """What a replay found, as numbers: for the table of `table.py` and as JSON for machines."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -9,6 +9,7 @@ from routecache.registry import ProcessSnapshot
 from routecache_exporters.replay.arguments import Speed
 from routecache_exporters.replay.books import CacheBooks, between
 from routecache_exporters.replay.lines import BadRows
+from routecache_exporters.replay.pace import Order
 from routecache_exporters.replay.runner import CACHES, Tally
 
 QUANTILES: Final = "interpolated within histogram buckets, not measured"
@@ -93,7 +94,12 @@ class CacheReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A finished (or interrupted) replay."""
+    """A finished (or interrupted) replay.
+
+    behind: seconds, at most, between a request's logged time and its own.
+    order: how far the log's requests are from the order of their times.
+    doubt: what numbers in the place of times were taken for, if they may be something else.
+    """
 
     terms: Terms
     caches: Mapping[str, CacheReport]
@@ -103,6 +109,8 @@ class Report:
     behind: float
     interrupted: bool
     first_exception: str | None
+    order: Order = field(default_factory=Order)
+    doubt: str | None = None
 
     def total(self, what: str) -> int:
         """The sum over caches of a field of `Tally`."""
@@ -162,6 +170,7 @@ class Report:
             },
             "elapsed_seconds": self.elapsed,
             "behind_seconds": self.behind,
+            "out_of_order": {"requests": self.order.late, "seconds": self.order.most},
             "interrupted": self.interrupted,
             "quantiles": QUANTILES,
             "caches": {name: cache.as_dict() for name, cache in self.caches.items()},
@@ -189,6 +198,8 @@ def make_report(
     after: ProcessSnapshot,
     *,
     behind: float = 0.0,
+    order: Order | None = None,
+    doubt: str | None = None,
     interrupted: bool = False,
 ) -> Report:
     """Put together what the caches counted between two snapshots and what the replay counted."""
@@ -205,6 +216,8 @@ def make_report(
         behind,
         interrupted,
         replayer.first_exception,
+        order or Order(),
+        doubt,
     )
 
 

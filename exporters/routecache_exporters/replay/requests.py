@@ -1,12 +1,11 @@
 """What each row of a log asks the router: its context, provider, tool and arrival time."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 
 from routecache_exporters.replay import policy
 from routecache_exporters.replay.context import BadValueError, ContextSpec
 from routecache_exporters.replay.logs import Log
+from routecache_exporters.replay.times import Times
 from routecache_exporters.usage import UsageError
 
 _TIMESTAMPS = (
@@ -15,10 +14,6 @@ _TIMESTAMPS = (
 )  # fmt: skip
 
 _MAX_NAME = 200
-
-# Epoch numbers in s, ms, us or ns: what is above these bounds (the year 5138 in seconds) is in
-# the next smaller unit.
-_EPOCH_UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (math.inf, 1e9))
 
 
 def timestamp_column(
@@ -45,42 +40,18 @@ def timestamp_column(
     return found
 
 
-def seconds(value: object) -> float:
-    """An arrival time in seconds since the epoch, from ISO 8601 or from an epoch number.
-
-    Without a time zone UTC is meant; only differences matter.
-
-    Raises:
-        BadValueError: it is neither.
-    """
-    if isinstance(value, str):
-        text = value.strip()
-        try:
-            value = float(text)
-        except ValueError:
-            return _iso_8601(text)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BadValueError(f"{value!r:.40} is no time")
-    unit = next(unit for bound, unit in _EPOCH_UNITS if abs(value) < bound)
-    return value / unit
-
-
-def _iso_8601(text: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadValueError(f"{text[:40]!r} is no time") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def asked(log: Log, context: ContextSpec, timestamp: str | None) -> Iterator[policy.Asked]:
+def asked(
+    log: Log, context: ContextSpec, timestamp: str | None, times: Times | None = None
+) -> Iterator[policy.Asked]:
     """Turn the rows of `log` into questions; rows that cannot be turned are counted in `log.bad`.
 
     Args:
         log: the opened log.
         context: which columns make the context.
         timestamp: the column with arrival times, or None to leave them out.
+        times: reads them; not to be used for another log.
     """
+    times = Times() if times is None else times
     names = {column.lower(): column for column in reversed(log.columns)}
     # JSON rows may have them without the first row having them.
     provider, tool = names.get("provider", "provider"), names.get("tool", "tool")
@@ -90,17 +61,17 @@ def asked(log: Log, context: ContextSpec, timestamp: str | None) -> Iterator[pol
                 context.of(row.values),
                 name_in(row.values, provider) or policy.derived_provider(row.text),
                 name_in(row.values, tool) or policy.derived_tool(row.text),
-                None if timestamp is None else _arrival(row.values, timestamp),
+                None if timestamp is None else _arrival(row.values, timestamp, times),
             )
         except BadValueError as error:
             log.bad.add(row.line, str(error))
 
 
-def _arrival(values: Mapping[str, object], column: str) -> float:
+def _arrival(values: Mapping[str, object], column: str, times: Times) -> float:
     if column not in values:
         raise BadValueError(f"no column {column!r}")
     try:
-        return seconds(values[column])
+        return times.seconds(values[column])
     except BadValueError as error:
         raise BadValueError(f"{column}: {error}") from None
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, TextIO
 
 from routecache.cells import HistogramSnapshot
+from routecache_exporters.replay.pace import Order
 from routecache_exporters.replay.report import QUANTILES, CacheReport, Report
 from routecache_exporters.usage import require
 
@@ -108,6 +109,7 @@ def _remarks(report: Report) -> list[str]:
         remarks.append(
             f"The replay fell up to {duration(report.behind)} behind the log's arrival times."
         )
+    remarks += time_remarks(report.order, report.doubt)
     if report.l2_unavailable:
         remarks.append(f"Redis did not answer {report.l2_unavailable:,} look-ups.")
     if report.bad.count:
@@ -119,6 +121,22 @@ def _remarks(report: Report) -> list[str]:
         remarks.append("The caches counted other look-ups than the replay made.")
     if report.interrupted:
         remarks.append("Interrupted: the log was not replayed to its end.")
+    return remarks
+
+
+def time_remarks(order: Order, doubt: str | None) -> list[str]:
+    """What there is to know of a log's arrival times, if anything."""
+    remarks = []
+    if order.late:
+        one = order.late == 1
+        remarks.append(
+            f"{order.late:,} {'request is' if one else 'requests are'} older than one before "
+            f"{'it' if one else 'them'}, by up to {duration(order.most)}: sort the log by its time."
+        )
+    if doubt is not None:
+        remarks.append(
+            f"The arrival times are no dates; they were taken for {doubt} (--time-unit)."
+        )
     return remarks
 
 

@@ -24,10 +24,11 @@ from routecache_exporters.replay.arguments import Speed
 from routecache_exporters.replay.context import parse_context
 from routecache_exporters.replay.lines import BadRows
 from routecache_exporters.replay.logs import Log
-from routecache_exporters.replay.pace import Pace, pace_of
+from routecache_exporters.replay.pace import Order, Pace, pace_of
 from routecache_exporters.replay.policy import Asked
 from routecache_exporters.replay.requests import asked
 from routecache_exporters.replay.runner import CACHES, Replayer, Tally
+from routecache_exporters.replay.times import Times
 from routecache_exporters.signals import Stop, stop_on_signals
 from routecache_exporters.usage import UsageError
 
@@ -41,6 +42,7 @@ class Work:
     file: str
     context: str | None
     timestamp: str | None
+    time_unit: str | None
     speed: Speed
     cost: float
     limit: int | None
@@ -57,6 +59,8 @@ class Share:
     elapsed: float
     first_exception: str | None
     behind: float
+    order: Order
+    doubt: str | None
     whole: bool
     bad: BadRows
     entries: Mapping[str, int]
@@ -110,7 +114,9 @@ def together(shares: Sequence[Share]) -> Share:
         first_exception=next((s.first_exception for s in shares if s.first_exception), None),
         behind=max(share.behind for share in shares),
         whole=all(share.whole for share in shares),
-        # Everyone reads all rows, and so the same bad ones, up to its last one.
+        # Everyone reads all rows, and so the same bad ones and late ones, up to its last one.
+        order=max((share.order for share in shares), key=lambda order: order.late),
+        doubt=next((share.doubt for share in shares if share.doubt), None),
         bad=max((share.bad for share in shares), key=lambda bad: bad.count),
         entries={name: sum(share.entries.get(name, 0) for share in shares) for name in CACHES},
     )
@@ -156,12 +162,13 @@ def _work(work: Work, index: int, count: int, connection: Connection) -> None:
             connection.send(None)
             connection.recv()
             threading.Thread(target=_stop_with_parent, args=(connection, stop), daemon=True).start()
-            requests = islice(asked(log, context, work.timestamp), work.limit)
+            times = Times(work.time_unit)
+            requests = islice(asked(log, context, work.timestamp, times), work.limit)
             whole = replayer.run(_every(requests, index, count, pace))
             held = {found.name: found.l1_entries for found in snapshot().caches}
         share = Share(
             replayer.requests, replayer.tallies, replayer.elapsed, replayer.first_exception,
-            pace.behind, whole, log.bad, held,
+            pace.behind, pace.order, times.doubt, whole, log.bad, held,
         )  # fmt: skip
         connection.send(share)
 
@@ -173,6 +180,8 @@ def _every(requests: Iterator[Asked], index: int, count: int, pace: Pace) -> Ite
             pace.wait(request.at)
         if number % count == index:
             yield request
+        elif request.at is not None:
+            pace.order.take(request.at)
 
 
 def _stop_with_parent(connection: Connection, stop: Stop) -> None:

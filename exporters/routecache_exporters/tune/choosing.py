@@ -53,6 +53,8 @@ def choose(grid: Grid, objective: Objective, *, has_l2: bool) -> Choice:
             f"at every life time more answers are outdated than {most:.2%}: {least:.2%} or more",
         )
     best = max(f.hit_ratio for f in allowed)
+    if not best:
+        return Choice(None, "nothing was asked for again while it lived, at any life time tried")
     wanted = objective.min_hit_ratio
     if wanted is not None and best < wanted - _ROUNDING:
         return Choice(None, f"no hit ratio reaches {wanted:.2%}: the best is {best:.2%}")

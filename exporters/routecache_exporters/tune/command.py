@@ -10,14 +10,23 @@ from itertools import islice
 from pathlib import Path
 
 from routecache.keys import digest
-from routecache_exporters.replay.arguments import SIZED, milliseconds, positive, settings_of, sizes
+from routecache_exporters.replay.arguments import (
+    SIZED,
+    UNIT_HELP,
+    milliseconds,
+    positive,
+    settings_of,
+    sizes,
+)
 from routecache_exporters.replay.context import parse_context
 from routecache_exporters.replay.logs import Log
-from routecache_exporters.replay.pace import LogTime
+from routecache_exporters.replay.pace import LogTime, Order
 from routecache_exporters.replay.policy import Asked
 from routecache_exporters.replay.progress import progress_of
 from routecache_exporters.replay.requests import asked, timestamp_column
-from routecache_exporters.signals import Stop, stop_on_signals
+from routecache_exporters.replay.table import duration
+from routecache_exporters.replay.times import UNITS, Times
+from routecache_exporters.signals import stop_on_signals
 from routecache_exporters.tune.arguments import entries, life_times, periods, share
 from routecache_exporters.tune.chart import draw
 from routecache_exporters.tune.choosing import Objective, choose
@@ -33,6 +42,7 @@ without Redis, and recommend life times and sizes for provider status, model sel
 chains. FILE is read as by `routecache replay`. docs/tuning.md says how to read the figures."""
 
 _TTLS = (30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1200.0)
+_MOST_FAR = 0.01  # of the requests may be out of order by more than the shortest life time
 _SIZES = (5, 10, 25, 50, 100, 200, 400)
 
 
@@ -50,6 +60,7 @@ def add_command(commands: Commands) -> None:
     parser.add_argument(
         "--timestamp", metavar="COL", help="column of arrival times (default: by its name)"
     )
+    parser.add_argument("--time-unit", choices=UNITS, help=UNIT_HELP)
     parser.add_argument("--limit", type=positive, metavar="N", help="read at most N requests")
     parser.add_argument(
         "--ttls", type=life_times, default=_TTLS, metavar="SECS,...",
@@ -120,15 +131,18 @@ def run(args: argparse.Namespace) -> int:
             settings=settings,
             limit=args.limit,
             again=log.again,
+            time_unit=args.time_unit,
         )
+        times = Times(args.time_unit)
+        clock = LogTime(stop, min(args.ttls))
         grids = {name: _grid(name, args, terms) for name in SIZED}
         start = time.monotonic()
         with progress_of(log, "tuning") as progress:
             done = replay_through(
-                islice(asked(log, context, timestamp), args.limit),
+                islice(asked(log, context, timestamp, times), args.limit),
                 grids,
                 args.workers,
-                stop,
+                clock,
                 progress,
             )
         elapsed = time.monotonic() - start
@@ -139,6 +153,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"none of the {log.bad.count} rows of {log.name} could be used: line {line}: {reason}"
         )
+    _check_times(done, log.name, clock.order)
     report = Report(
         terms,
         {name: _tuning(name, grid, terms) for name, grid in grids.items()},
@@ -148,6 +163,8 @@ def run(args: argparse.Namespace) -> int:
         elapsed,
         sum(column.shared_evictions for grid in grids.values() for column in grid.columns),
         interrupted=not done.whole,
+        order=clock.order,
+        doubt=times.doubt,
     )
     if args.plot is not None:
         _write(args.plot, draw(report))
@@ -174,14 +191,14 @@ def replay_through(
     requests: Iterator[Asked],
     grids: Mapping[str, CacheGrid],
     workers: int,
-    stop: Stop,
+    clock: LogTime,
     progress: Callable[[], None] | None,
 ) -> Done:
-    """Ask the grids what a router asks its caches for each of `requests`, until `stop` is set.
+    """Ask the grids what a router asks its caches for each of `requests`, until `clock` is stopped.
 
     The requests are dealt to `workers` processes in turn; `progress` is called after each.
     """
-    rows, clock = 0, LogTime(stop)
+    rows = 0
     provider, model, fallback = (grids[name] for name in SIZED)
     for request in requests:
         if not clock.wait(request.at):
@@ -195,6 +212,21 @@ def replay_through(
         if progress is not None:
             progress()
     return Done(rows, clock.timer(), whole=True)
+
+
+def _check_times(done: Done, log: str, order: Order) -> None:
+    """Refuse a log whose time stands still: everything would be a hit, at any life time."""
+    if order.far > _MOST_FAR * done.rows:
+        raise UsageError(
+            f"{order.far:,} of {done.rows:,} requests of {log} are older than one before them by "
+            f"more than {duration(order.tolerance)}, and by up to {duration(order.most)}: sort "
+            f"the log by its time, and leave out times that cannot be right"
+        )
+    if done.whole and done.rows > 1 and not done.span:
+        raise UsageError(
+            f"all {done.rows:,} requests of {log} are of one moment, which tells nothing of life "
+            f"times: name another column with --timestamp"
+        )
 
 
 def _grid(name: str, args: argparse.Namespace, terms: Terms) -> CacheGrid:

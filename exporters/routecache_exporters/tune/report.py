@@ -1,10 +1,11 @@
 """What `routecache tune` found, as numbers, and the settings that follow from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from routecache import RoutingSettings
 from routecache_exporters.replay.lines import BadRows
+from routecache_exporters.replay.pace import Order
 from routecache_exporters.tune.choosing import Choice, Objective
 from routecache_exporters.tune.figures import Figures, Grid
 
@@ -15,6 +16,7 @@ class Terms:
 
     periods: seconds between changes, by cache. limit: requests to read at most, or None.
     again: whether the log can be read once more under its name.
+    time_unit: what numbers as arrival times count in, if it was told.
     """
 
     log: str
@@ -28,6 +30,7 @@ class Terms:
     settings: RoutingSettings
     limit: int | None = None
     again: bool = True
+    time_unit: str | None = None
 
     def in_force(self, cache: str) -> tuple[float, int]:
         """Life time and size that the settings give `cache` now."""
@@ -58,7 +61,7 @@ class Report:
     """A finished (or interrupted) run over a log.
 
     span: seconds from the first request to the last. shared_evictions: keys that the simulated L2
-    had no room for.
+    had no room for. order, doubt: as of `replay.report.Report`.
     """
 
     terms: Terms
@@ -69,6 +72,8 @@ class Report:
     elapsed: float
     shared_evictions: int
     interrupted: bool
+    order: Order = field(default_factory=Order)
+    doubt: str | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -120,6 +125,7 @@ class Report:
                 "first": [{"line": row.line, "reason": row.reason} for row in self.bad.first],
             },
             "span_seconds": self.span,
+            "out_of_order": {"requests": self.order.late, "seconds": self.order.most},
             "elapsed_seconds": self.elapsed,
             "l2_evictions": self.shared_evictions,
             "interrupted": self.interrupted,

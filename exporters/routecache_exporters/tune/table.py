@@ -3,7 +3,7 @@
 import shlex
 from typing import TYPE_CHECKING, TextIO
 
-from routecache_exporters.replay.table import duration, percent
+from routecache_exporters.replay.table import duration, percent, time_remarks
 from routecache_exporters.tune.figures import Figures
 from routecache_exporters.tune.report import CacheTuning, Report, number, ttl_variable
 from routecache_exporters.usage import require
@@ -126,11 +126,30 @@ def check(report: Report) -> str:
         "--sizes", ",".join(f"{name}={f.size}" for name, f in taken.items()),
         *(("--speed", str(pace), "--fresh") if terms.has_l2 else ("--speed", "log", "--no-redis")),
     ]  # fmt: skip
+    if terms.time_unit is not None:
+        words += ["--time-unit", terms.time_unit]
     if report.interrupted or terms.limit is not None:
         words += ["--limit", str(report.rows)]
     if terms.workers > 1:
         words += ["--workers", str(terms.workers)]
     return shlex.join(words)
+
+
+def _at_the_edge(report: Report) -> list[str]:
+    """Where the best that was tried need not be the best, because nothing beyond was tried."""
+    if report.terms.objective.min_hit_ratio is not None:
+        return []  # it is reached, and the shortest life time that does was wanted
+    remarks = []
+    for name, cache in report.caches.items():
+        chosen = cache.choice.figures
+        if chosen is None:
+            continue
+        ttls, sizes = ({pair[i] for pair in cache.grid} for i in (0, 1))
+        if len(ttls) > 1 and chosen.ttl == max(ttls):
+            remarks.append(f"{name}: no longer life time was tried (--ttls): one may save more.")
+        if len(sizes) > 1 and chosen.size == max(sizes):
+            remarks.append(f"{name}: no larger size was tried (--l1-sizes): one may answer more.")
+    return remarks
 
 
 def _remarks(report: Report) -> list[str]:
@@ -152,6 +171,7 @@ def _remarks(report: Report) -> list[str]:
         )
     if terms.workers > 1:
         remarks.append(f"{terms.workers} processes take turns, each with an L1 of its own.")
+    remarks += [*time_remarks(report.order, report.doubt), *_at_the_edge(report)]
     longest = max(ttl for cache in report.caches.values() for ttl, _ in cache.grid)
     if report.span < 2 * longest:
         remarks.append(
