@@ -6,7 +6,8 @@ different plain trees never give the same bytes: nil, bool, int, float64, str, b
 each have leading bytes of their own, a length stands before its content, an integer has one (the
 shortest) form and a map its keys in one (sorted) order. What MessagePack cannot say becomes an
 extension type, which nothing else here writes, so that no list or dict can imitate it: integers
-beyond 64 bits, str with lone surrogates, and dicts with other keys than str.
+beyond 64 bits, str with lone surrogates, dicts with other keys than str, and objects with their
+class where that counts.
 
 The walk is Python and slow. Most contexts are plain already, which `is_plain` sees, and then the
 walk would change nothing. It looks at exact types, because the encoder by itself takes more: a
@@ -44,6 +45,7 @@ _NAN: Final = float("nan")  # NaN has many bit patterns
 _EXT_INT: Final = 1
 _EXT_STR: Final = 2
 _EXT_DICT: Final = 3
+_EXT_OBJECT: Final = 4
 _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**64 - 1
 _MAX_STEPS: Final = 12  # of a path shown in a message
@@ -79,17 +81,26 @@ def is_plain(values: Iterable[Any], depth: int) -> bool:
     return True
 
 
-def plain_form(context: object) -> object:
-    """`context` as plain data, or KeyTypeError naming the path of what has no canonical form."""
-    return _Walk().plain(context)
+def plain_form(context: object, *, classes: bool = False) -> object:
+    """`context` as plain data, or KeyTypeError naming the path of what has no canonical form.
+
+    `classes`: whether an object's class is part of it.
+    """
+    return _Walk(classes).plain(context)
+
+
+def class_name(cls: type) -> str | None:
+    """What stands for a class in a key, or None for one that this does not tell from others."""
+    return None if "<locals>" in cls.__qualname__ else f"{cls.__module__}.{cls.__qualname__}"
 
 
 class _Walk:
     """One walk through one context, giving its plain form; knows where it is, for messages."""
 
-    __slots__ = ("_open", "_steps")
+    __slots__ = ("_classes", "_open", "_steps")
 
-    def __init__(self) -> None:
+    def __init__(self, classes: bool) -> None:
+        self._classes = classes
         self._steps: list[tuple[str, object]] = []
         self._open: dict[int, int] = {}  # id of each container around -> steps that led to it
 
@@ -127,18 +138,9 @@ class _Walk:
         return result
 
     def _container(self, value: object) -> object:
-        if type(value) not in _CONTAINERS:
-            if isinstance(value, Enum):
-                return self._list([self._read(getattr, value, "value")], ".value")[0]
-            if callable(dump := getattr(type(value), "model_dump", None)):
-                dumped = self._read(dump, value)
-                if type(dumped) is dict:
-                    return self._dict(dumped.items(), ".{}")
-                return self.plain(dumped)
-            if is_dataclass(value) and not isinstance(value, type):
-                names = [field.name for field in fields(value)]
-                pairs = [(name, self._read(getattr, value, name)) for name in names]
-                return self._dict(pairs, ".{}")
+        if type(value) not in _CONTAINERS and _is_object(value):
+            form = self._object(value)
+            return self._with_class(type(value), form) if self._classes else form
         if isinstance(value, dict):
             return self._dict(dict.items(value), "[{}]")
         if isinstance(value, list):
@@ -152,6 +154,26 @@ class _Walk:
         name = type(value).__qualname__
         advice = _ADVICE.get(name, "pass plain data instead, or leave it out of the context")
         raise self._refused(f"is of type {name}, which has no canonical form; {advice}")
+
+    def _object(self, value: Any) -> object:
+        if isinstance(value, Enum):
+            return self._list([self._read(getattr, value, "value")], ".value")[0]
+        if callable(dump := getattr(type(value), "model_dump", None)):
+            dumped = self._read(dump, value)
+            if type(dumped) is dict:
+                return self._dict(dumped.items(), ".{}")
+            return self.plain(dumped)
+        names = [field.name for field in fields(value)]
+        return self._dict([(name, self._read(getattr, value, name)) for name in names], ".{}")
+
+    def _with_class(self, cls: type, form: object) -> object:
+        name = class_name(cls)
+        if name is None:
+            raise self._refused(
+                f"is of the class {cls.__qualname__}, which is made inside of a function, and "
+                "others of its name may be, too"
+            )
+        return Ext(_EXT_OBJECT, encode([_plain_str(name), form]))
 
     def _list(self, values: Iterable[object], step: str) -> list[object]:
         result: list[object] = []
@@ -195,6 +217,15 @@ class _Walk:
 
     def _refused(self, why: str) -> KeyTypeError:
         return KeyTypeError(f"{_path(self._steps)} {why}")
+
+
+def _is_object(value: object) -> bool:
+    """Whether `value` is of a class that says what it holds, rather than a collection."""
+    return (
+        isinstance(value, Enum)
+        or callable(getattr(type(value), "model_dump", None))
+        or (is_dataclass(value) and not isinstance(value, type))
+    )
 
 
 def _is_final(value: Any) -> bool:

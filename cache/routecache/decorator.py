@@ -12,7 +12,8 @@ from routecache.decorating._async import (
     AsyncCachedFunction,
 )
 from routecache.decorating._sync import CachedCall, CachedClassMethod, CachedFunction
-from routecache.decorating.calls import CallKeys
+from routecache.decorating.calls import CallKeys, Kind
+from routecache.decorating.names import title_of
 from routecache.decorating.rules import Rules
 from routecache.errors import ConfigurationError
 from routecache.manager import BaseCacheManager
@@ -99,11 +100,12 @@ def cached(
     stored, and hits, misses and loads are counted. The function gets `cache_key(...)`,
     `cache_invalidate(...)` and `cache_refresh(...)`, which take the arguments of a call.
 
-    The key is the digest of the arguments by parameter (`routecache.keys.digest`), defaults
-    included, behind the function's module and qualified name. A method's `self` is an argument like
-    any other: unless it is a dataclass or has a `model_dump()`, name it in `ignore`, or give a
-    `key` that says which object it is. A classmethod's class enters by its name. Put `cached`
-    above `classmethod` and `staticmethod`.
+    The key is the digest of the arguments by parameter (`routecache.keys.digest`, with `classes`),
+    defaults included, behind the function's module and qualified name. A method's `self` is an
+    argument like any other: unless it is a dataclass or has a `model_dump()`, name it in `ignore`,
+    or give a `key` that says which object it is. With it enters the name of its class, because
+    subclasses may answer otherwise; of a classmethod the class alone. Put `cached` above
+    `classmethod` and `staticmethod`.
 
     Args:
         cache: a BaseCacheManager for functions, an AsyncCacheManager for coroutine functions; or a
@@ -120,14 +122,16 @@ def cached(
         remember: exception types that are an answer, such as NotFound: the type, and nothing else
             of the exception, is kept in memory for `negative_ttl` seconds, and raised anew.
         negative_ttl: seconds, `Policy.negative_ttl` unless given.
-        name: stands for the function in its keys; needed for a lambda, and for a function that
-            uses variables of the function around it.
+        name: stands for the function in its keys; needed where these would tell two apart by
+            nothing: for a lambda, a function that uses variables of the function around it, a
+            `functools.partial`, a bound method, an object that can be called.
         version: change it when results of the same call change their meaning.
 
     Raises:
         ConfigurationError: a ValueError, at decoration: arguments that cannot work, a generator, a
-            coroutine function with a BaseCacheManager or the reverse.
-        KeyTypeError: a TypeError, at a call: names the argument that has no canonical form.
+            coroutine function with a BaseCacheManager or the reverse, a missing `name`.
+        KeyTypeError: a TypeError, at a call: names the argument that has no canonical form, or
+            whose class is made inside of a function and therefore has no name of its own.
 
     Safe for threads and tasks.
     """
@@ -139,23 +143,15 @@ def cached(
     if ttl is not None:
         check_ttl(ttl, endless=callable(cache) or not cache.core.has_l2)
     _check_callable(key=key, result_tags=result_tags, skip_if=skip_if, store_if=store_if)
-    if isinstance(tags, str) or not (callable(tags) or isinstance(tags, Iterable)):
-        raise ConfigurationError(f"tags={tags!r}: give an iterable of str, such as a tuple")
+    fixed_tags = tags if callable(tags) else _texts("tags", tags)
+    ignored = _texts("ignore", ignore)
     remembered = remember if isinstance(remember, tuple) else (remember,)
     seconds = _negative_ttl(cache, remembered, negative_ttl)
-    fixed_tags = tags if callable(tags) else tuple(tags)
 
     def decorate(given: Any) -> Any:
         function, kind = _function_of(given)
-        awaited = inspect.iscoroutinefunction(function)
-        keys = CallKeys(
-            function,
-            name=name,
-            version=version,
-            key=key,
-            ignore=ignore,
-            takes_class=kind == "class",
-        )
+        awaited = _is(inspect.iscoroutinefunction, function)
+        keys = CallKeys(function, name=name, version=version, key=key, ignore=ignored, kind=kind)
         manager = AsyncCacheManager if awaited else BaseCacheManager
         rules = Rules(keys, ttl, fixed_tags, result_tags, skip_if, store_if, remembered, seconds)
         source: Callable[[], Any]
@@ -197,20 +193,28 @@ def _check_pair(cache: object, manager: type, title: str) -> None:
     raise ConfigurationError(f"{title} {wants}, not {type(cache).__qualname__}")
 
 
-def _function_of(given: Any) -> tuple[Callable[..., Any], str]:
+def _function_of(given: Any) -> tuple[Callable[..., Any], Kind]:
     """What is called, and how it binds."""
-    kind = "function"
+    kind: Kind = "function"
     if isinstance(given, staticmethod | classmethod):
         kind = "static" if isinstance(given, staticmethod) else "class"
         given = given.__func__
     if not callable(given) or isinstance(given, type):
         what = given.__qualname__ if isinstance(given, type) else type(given).__qualname__
         raise ConfigurationError(f"cached decorates functions and methods, not {what}")
-    if inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
+    if _is(inspect.isgeneratorfunction, given) or _is(inspect.isasyncgenfunction, given):
         raise ConfigurationError(
-            f"{given.__qualname__} is a generator, whose items can be taken once: return a list"
+            f"{title_of(given)} is a generator, whose items can be taken once: return a list"
         )
     return given, kind
+
+
+def _is(asked: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
+    """Whether `asked` is true of `function` or, for a partial or an object, of what it calls."""
+    inner: Any = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    return asked(function) or asked(type(inner).__call__)
 
 
 def _negative_ttl(cache: Any, remember: tuple[Any, ...], given: float | None) -> float:
@@ -231,6 +235,13 @@ def _negative_ttl(cache: Any, remember: tuple[Any, ...], given: float | None) ->
     if remember:
         raise ConfigurationError("remember wants negative_ttl, here or in the cache's Policy")
     return 0.0
+
+
+def _texts(name: str, given: Any) -> tuple[str, ...]:
+    """`given` as a tuple, because an iterator can be read once and a decorator used twice."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigurationError(f"{name}={given!r}: give an iterable of str, such as a tuple")
+    return tuple(given)
 
 
 def _check_callable(**given: object) -> None:

@@ -15,7 +15,9 @@ DigestAlgorithm: TypeAlias = Literal["blake2b", "xxh3"]
 _blake2b: Final = hashlib.blake2b(digest_size=16)
 
 
-def digest(context: object, *, algorithm: DigestAlgorithm = "blake2b") -> str:
+def digest(
+    context: object, *, algorithm: DigestAlgorithm = "blake2b", classes: bool = False
+) -> str:
     """The canonical digest of `context`: the same for the same content in every process.
 
     The order of dicts and sets, the hash seed, the platform and the version of Python play no
@@ -37,13 +39,19 @@ def digest(context: object, *, algorithm: DigestAlgorithm = "blake2b") -> str:
         context: usually a dict. Integers of any size and str with lone surrogates are fine.
         algorithm: "blake2b", or for contexts without foreign input "xxh3", which is faster but
             for which colliding inputs can be constructed.
+        classes: whether a dataclass, an object with a `model_dump()` and a member of an Enum that
+            is neither str nor number enter with their class, by its module and qualified name, so
+            that objects of two classes differ. Not seen are the classes of what `model_dump()`
+            itself makes dicts of.
 
     Returns:
         32 lowercase hexadecimal characters, 128 bits.
 
     Raises:
-        KeyTypeError: something else is inside, a cycle, or more than 100 levels (`MAX_DEPTH`); the
-            message names its path, such as `context["user"].session`.
+        KeyTypeError: something else is inside, a cycle, or more than 100 levels (`MAX_DEPTH`); with
+            `classes` also an object whose class is made inside of a function, because its name
+            does not tell it from others. The message names the path, such as
+            `context["user"].session`.
         ConfigurationError: unknown algorithm.
 
     Safe for threads, as long as none changes `context` meanwhile.
@@ -55,7 +63,7 @@ def digest(context: object, *, algorithm: DigestAlgorithm = "blake2b") -> str:
         except (TypeError, ValueError, OverflowError):
             data = b""  # keys other than str, lone surrogates, integers beyond 64 bits
     if not data:
-        data = encode(plain_form(context))
+        data = encode(plain_form(context, classes=classes))
     if algorithm == "blake2b":
         state = _blake2b.copy()
         state.update(data)

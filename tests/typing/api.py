@@ -138,6 +138,7 @@ async def awaited() -> None:
 assert_type(get_routing_cache(), RoutingCache)
 reset_routing_cache()
 assert_type(digest({"a": 1}), str)
+assert_type(digest({"a": 1}, algorithm="xxh3", classes=True), str)
 caches()
 snapshot().caches[0].misses["cold"]
 snapshot().endpoints[0].listeners["connected"]

@@ -156,6 +156,21 @@ def test_skipped_calls_bypass_the_cache_and_are_not_counted(calls: Calls) -> Non
     assert calls.stats["requests"] == 2
 
 
+def test_refreshing_a_skipped_call_forgets_the_old_result_and_stores_no_new_one(
+    calls: Calls,
+) -> None:
+    def price(user: str, model: str) -> str:
+        calls.arguments.append(user)
+        return user
+
+    skipping = calls.decorate(price, ignore=("user",), skip_if=lambda user, model: user == "admin")
+    assert skipping("ann", "gpt-x") == skipping("bob", "gpt-x") == "ann"
+    assert skipping.cache_refresh("admin", "gpt-x") == "admin"
+    assert calls.ask("get", skipping.cache_key("ann", "gpt-x"), MISS) is MISS
+    assert skipping("bob", "gpt-x") == "bob", "a skipped call's result is nobody else's"
+    assert calls.arguments == ["ann", "admin", "bob"]
+
+
 def test_a_result_that_is_not_to_be_stored_is_returned_and_computed_again(calls: Calls) -> None:
     answers = iter([{"ok": False}, {"ok": False}, {"ok": True}, {"ok": False}])
     storing = calls.decorate(lambda: next(answers), store_if=lambda result: result["ok"])

@@ -125,7 +125,9 @@ def test_a_classmethod_above_cached_is_told_to_go_below() -> None:
 
 def test_a_class_whose_name_tells_it_from_no_other_is_refused() -> None:
     local: Any = type("Local", (Tariff,), {"__qualname__": "here.<locals>.Local"})
-    with pytest.raises(KeyTypeError, match="Local is made inside of a function"):
+    with pytest.raises(
+        KeyTypeError, match=r"<locals>.Local of argument cls is made inside of a fun"
+    ):
         local.of_class(1)
 
 

@@ -29,6 +29,8 @@ refusals: list[tuple[str, dict[str, Any]]] = [
     ("tags='t': give an iterable", {"tags": "t"}),
     ("tags=5: give an iterable", {"tags": 5}),
     ("ignore='n': give an iterable", {"ignore": "n"}),
+    ("ignore=5: give an iterable", {"ignore": 5}),
+    ("has no parameter 5, m", {"ignore": (5, "m")}),
     ("has no parameter m", {"ignore": ("m",)}),
     ("give key= or ignore=, not both", {"ignore": ("n",), "key": str}),
     ("skip_if is a str: give a function", {"skip_if": "x"}),

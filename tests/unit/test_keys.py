@@ -171,6 +171,16 @@ def test_golden_digests(context: object, expected: str) -> None:
     assert digest(context) == expected
 
 
+def test_golden_digests_with_classes() -> None:
+    assert digest(PLAIN_CONTEXT, classes=True) == GOLDEN[0][1]
+    here = __name__.encode()
+    name = bytes([0xA0 + len(here) + 6]) + here + b".Model"
+    value = b"\x92" + name + b"\x81\xa4name\xa1x"
+    written = b"\x81\xa1m\xc7" + bytes([len(value)]) + b"\x04" + value
+    expected = hashlib.blake2b(written, digest_size=16).hexdigest()
+    assert digest({"m": Model("x")}, classes=True) == expected
+
+
 def test_golden_digest_xxh3() -> None:
     assert digest(PLAIN_CONTEXT, algorithm="xxh3") == "1bbf58d43d4eea521d708862ee5e6fba"
 
@@ -307,6 +317,31 @@ def test_everything_told_apart_by_specification_has_a_digest_of_its_own() -> Non
         for value in APART:
             assert seen.setdefault(digest(wrap(value)), value) is value
         assert len(seen) == len(APART)
+
+
+def test_classes_tell_objects_apart_and_nothing_else() -> None:
+    objects = [User("x", []), Model("x"), Pydantic(name="x"), {"name": "x"}, Color.RED, "red"]
+    for wrap in WRAPPERS:
+        assert len({digest(wrap(value), classes=True) for value in objects}) == len(objects)
+        for one, other in (
+            (Level.LOW, 1), (Tone.WARM, "warm"), (Text("ab"), "ab"), (Point(1, 2), [1, 2]),
+            (OrderedDict(a=1), {"a": 1}), (MOMENT, MOMENT.isoformat()), ({2, 1}, [1, 2]),
+        ):  # fmt: skip
+            assert digest(wrap(one), classes=True) == digest(wrap(other), classes=True)
+    assert digest({Model("b"), Model("a")}, classes=True) == digest(
+        [Model("a"), Model("b")], classes=True
+    )
+    assert digest({Model("a"): 1}, classes=True) != digest({Model("a"): 1})
+
+
+def test_a_class_made_inside_of_a_function_has_no_name_of_its_own() -> None:
+    @dataclass
+    class Local:
+        name: str
+
+    assert digest(Local("x")) == digest({"name": "x"})
+    with pytest.raises(KeyTypeError, match=r'context\["a"\]\[0\] is of the class .*Local, which'):
+        digest({"a": [Local("x")]}, classes=True)
 
 
 def test_nothing_can_be_written_down_that_imitates_a_marker() -> None:

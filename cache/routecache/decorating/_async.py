@@ -71,7 +71,8 @@ class AsyncCachedCall(Shown, Generic[P, R]):
         """Forget the result of this call, compute it anew, store and return it.
 
         What began to be computed earlier is stored nowhere. Raises what the function raises; the
-        old result is gone then, too.
+        old result is gone then, too. Where `skip_if` holds, the old result is forgotten and the new
+        one is returned, but not stored, as of any such call.
         """
         await self.cache_invalidate(*args, **kwargs)
         return await self(*args, **kwargs)

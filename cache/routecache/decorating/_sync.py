@@ -66,7 +66,8 @@ class CachedCall(Shown, Generic[P, R]):
         """Forget the result of this call, compute it anew, store and return it.
 
         What began to be computed earlier is stored nowhere. Raises what the function raises; the
-        old result is gone then, too.
+        old result is gone then, too. Where `skip_if` holds, the old result is forgotten and the new
+        one is returned, but not stored, as of any such call.
         """
         self.cache_invalidate(*args, **kwargs)
         return self(*args, **kwargs)

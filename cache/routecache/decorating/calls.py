@@ -1,19 +1,25 @@
 """How a call becomes a key: the function's name, its arguments by parameter, their digest."""
 
+import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, Literal, TypeAlias
 
+from routecache.canonical import class_name
+from routecache.decorating.names import is_method, name_of, title_of
 from routecache.errors import ConfigurationError, KeyTypeError
 from routecache.keys import check_key, digest
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = Mapping[str, Any]
+Kind: TypeAlias = Literal["function", "static", "class"]
+"""How what was decorated binds: like a function, a staticmethod or a classmethod."""
 
 _NAME: Final = re.compile(r"[^\s:#@]+")
 _VERSION: Final = re.compile(r"[A-Za-z0-9._-]+")
 _BY_NAME: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_BY_PLACE: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _ORDER: Final = "put cached above classmethod, or give key="
 _ADVICE: Final = "name it in ignore= if the result does not depend on it, or give key="
 
@@ -30,7 +36,8 @@ class CallKeys:
         version: to be changed when results of the same call change their meaning.
         key: gives the text that stands for the arguments, called with them as they are.
         ignore: names of parameters that do not enter the key.
-        takes_class: whether the first argument is a class, which enters the key by its name.
+        kind: how the function binds. A classmethod's first argument is a class, which enters the
+            key by its name; with a method's object the name of its class enters.
 
     Raises ConfigurationError for what cannot work. Safe for threads.
     """
@@ -42,12 +49,12 @@ class CallKeys:
         name: str | None = None,
         version: str | int | None = None,
         key: Callable[..., str] | None = None,
-        ignore: Iterable[str] = (),
-        takes_class: bool = False,
+        ignore: Collection[str] = (),
+        kind: Kind = "function",
     ) -> None:
-        self.title = getattr(function, "__qualname__", type(function).__qualname__)
+        self.title = title_of(function)
         self.signature = _signature(function, self.title)
-        stem = _name(function, self.title) if name is None else _checked(name, _NAME, "name")
+        stem = name_of(function) if name is None else _checked(name, _NAME, "name")
         if version is not None:
             stem += "@" + _checked(str(version), _VERSION, "version")
         self._key = key
@@ -58,7 +65,10 @@ class CallKeys:
             raise ConfigurationError(f"{self.title}: give key= or ignore=, not both")
         self._names = tuple(parameters)
         self._all = parameters.keys()
-        self._class_name = next(iter(parameters), None) if takes_class else None
+        first = next((n for n, p in parameters.items() if p.kind in _BY_PLACE), None)
+        first = None if first in self._ignored else first
+        self._class = first if kind == "class" else None
+        self._object = first if kind == "function" and is_method(function) else None
         self._defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
         # Most signatures are so plain that arguments find their parameters without `bind`, which
         # takes as long as all else together.
@@ -77,12 +87,12 @@ class CallKeys:
             return self._by_text + check_key(self._key(*args, **kwargs), f"key= of {self.title}")
         arguments = self.arguments(args, kwargs)
         try:
-            return self._by_digest + digest(arguments)
+            return self._by_digest + digest(arguments, classes=True)
         except KeyTypeError as error:
             raise self._unkeyable(arguments) from error
 
     def arguments(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
-        """What each parameter that enters the key got, defaults included."""
+        """What each parameter that enters the key got, defaults included; a method's class too."""
         if not self._plain or len(args) > self._most:
             arguments = self._bound(args, kwargs)
         elif kwargs:
@@ -97,8 +107,13 @@ class CallKeys:
             arguments.update(zip(self._names, args))  # noqa: B905
         for name in self._ignored:
             arguments.pop(name, None)
-        if self._class_name is not None:
-            arguments[self._class_name] = class_name(arguments[self._class_name])
+        if self._class is not None:
+            arguments[self._class] = self._name_of(arguments[self._class], self._class)
+        elif self._object is not None:
+            # Subclasses share the method and may hold the same, as those of int and tuple do, too.
+            cls = type(arguments[self._object])
+            if cls.__module__ != "builtins":
+                arguments["class of " + self._object] = self._name_of(cls, self._object)
         return arguments
 
     def _bound(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
@@ -109,10 +124,19 @@ class CallKeys:
         bound.apply_defaults()
         return dict(bound.arguments)
 
+    def _name_of(self, cls: type, argument: str) -> str:
+        name = class_name(cls)
+        if name is None:
+            raise KeyTypeError(
+                f"{self.title}: the class {cls.__qualname__} of argument {argument} is made inside "
+                f"of a function, and others of its name may be, too; {_ADVICE}"
+            )
+        return name
+
     def _unkeyable(self, arguments: Mapping[str, Any]) -> KeyTypeError:
         for name, value in arguments.items():
             try:
-                digest(value)
+                digest(value, classes=True)
             except KeyTypeError as error:
                 what = str(error).removeprefix("context")
                 what = what.replace(", or leave it out of the context", "")
@@ -121,43 +145,16 @@ class CallKeys:
         return KeyTypeError(f"{self.title}: the arguments are nested too deep; {_ADVICE}")
 
 
-def class_name(cls: type) -> str:
-    """What stands for a class in a key; KeyTypeError for one that its name does not tell apart."""
-    if "<locals>" in cls.__qualname__:
-        raise KeyTypeError(
-            f"the class {cls.__qualname__} is made inside of a function, and others of its name "
-            "may be, too: give key="
-        )
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
 def _signature(function: Callable[..., Any], title: str) -> inspect.Signature:
+    if isinstance(function, functools.partial):
+        # A copy without what `functools.update_wrapper` gave it: the signature before arguments.
+        function = functools.partial(function.func, *function.args, **function.keywords)
     try:
         return inspect.signature(function)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
             f"{title} does not tell its parameters: wrap it in a def"
         ) from error
-
-
-def _name(function: Callable[..., Any], title: str) -> str:
-    module = getattr(function, "__module__", None)
-    if not module or "<lambda>" in title:
-        raise ConfigurationError(
-            f"{title} has no name of its own to begin its keys with: give name="
-        )
-    if "<locals>" in title:
-        inner = inspect.unwrap(function)
-        own = {"__class__", getattr(inner, "__name__", "")}
-        free = [
-            n for n in getattr(getattr(inner, "__code__", None), "co_freevars", ()) if n not in own
-        ]
-        if free:
-            raise ConfigurationError(
-                f"{title} is made inside of a function and uses its {', '.join(free)}, which no "
-                "key would tell apart: pass it as an argument, or give name="
-            )
-    return f"{module}.{title}"
 
 
 def _checked(text: object, pattern: re.Pattern[str], what: str) -> str:
@@ -170,12 +167,10 @@ def _checked(text: object, pattern: re.Pattern[str], what: str) -> str:
 
 
 def _ignored(
-    ignore: Iterable[str], parameters: Mapping[str, inspect.Parameter], title: str
+    ignore: Collection[str], parameters: Mapping[str, inspect.Parameter], title: str
 ) -> frozenset[str]:
-    if isinstance(ignore, str):
-        raise ConfigurationError(f"ignore={ignore!r}: give an iterable of names, such as a tuple")
     names = frozenset(ignore)
-    unknown = sorted(names - parameters.keys())
+    unknown = sorted(map(str, names - parameters.keys()))
     if unknown:
         raise ConfigurationError(f"ignore: {title} has no parameter {', '.join(unknown)}")
     return names

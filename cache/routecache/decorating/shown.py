@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from routecache.decorating.calls import Args, bound_signature
+from routecache.decorating.names import path_of
 from routecache.decorating.rules import Rules
 
 
@@ -20,6 +21,8 @@ class Shown:
             # What `functools.wraps` sets is set at decoration; a bound one is made at each use.
             if name == "__signature__":
                 return bound_signature(self._rules.keys.signature, len(self._bound))
+            if name == "__self__" and self._bound:  # as of a bound method
+                return self._bound[0]
             # The function's own `__wrapped__` would show the parameter that is bound.
             if name in ("__wrapped__", "_function"):
                 raise AttributeError(name)
@@ -30,5 +33,5 @@ class Shown:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         # By name, as functions are pickled.
-        name = self._function.__name__
-        return (getattr, (self._bound[0], name)) if self._bound else self._rules.keys.title
+        path = path_of(self._function)
+        return (getattr, (self._bound[0], path.rpartition(".")[2])) if self._bound else path
