@@ -75,8 +75,8 @@ def start_http_server(
     registry: what /metrics serves, to which routecache's metrics are added unless they are there;
         None is prometheus_client's global registry, with the program's own metrics.
     ready: called by /-/ready, from any thread; None is always ready.
-    alertmanager: takes Alertmanager's messages, from who has a password of `config_file` or the
-        hook's own token; docs/health.md.
+    alertmanager: takes Alertmanager's messages, from who has the hook's own token, or without one
+        a password of `config_file`; docs/health.md.
     timeout: seconds that a client may take for one exchange in all; for the TLS handshake and the
         head of its request it has 2.5 of them. When all 32 connections are taken, the longest idle
         one makes room; if none is idle, the newcomer is answered 503.

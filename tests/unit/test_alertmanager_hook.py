@@ -1,5 +1,6 @@
 """POST /hooks/alertmanager: who may, what is taken, and what it does. Over real sockets, too."""
 
+import asyncio
 import http.client
 import io
 import json
@@ -17,15 +18,27 @@ from routecache.routing.health import HealthReport, Invalidation
 from routecache.testing import ManualTimer
 from routecache_exporters.http import (
     AlertmanagerHook,
+    ExporterServer,
     make_asgi_app,
     make_wsgi_app,
     start_http_server,
 )
 from routecache_exporters.web.alertmanager import HOOK_PATH, MAX_BODY, MAX_PROVIDER
+from routecache_exporters.web.asgi import Receive
 from tests.helpers import in_loop
 
 TOKEN = "correct horse battery staple"  # of this test alone
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+JSON = {"content-type": "application/json"}
+# What a page may have a browser send to another site without asking it first.
+OF_A_FORM = (
+    "",
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "text/plain; application/json",
+    "application/json, text/plain",
+)
 
 
 @pytest.fixture
@@ -73,17 +86,29 @@ def message(*alerts: dict[str, Any], **fields: Any) -> bytes:
 
 
 def answer(hook: AlertmanagerHook, body: bytes, *, authenticated: bool = True) -> tuple[int, str]:
-    response = hook.respond(
-        {"content-length": str(len(body))}, io.BytesIO(body).read, authenticated=authenticated
-    )
+    headers = {"content-length": str(len(body)), **JSON}
+    response = hook.respond(headers, io.BytesIO(body).read, authenticated=authenticated)
     return response.status, response.body.decode()
 
 
 def post(port: int, body: bytes, headers: dict[str, str], method: str = "POST") -> tuple[int, str]:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        connection.request(method, HOOK_PATH, body=body, headers=headers)
+        connection.request(method, HOOK_PATH, body=body, headers={**JSON, **headers})
         response = connection.getresponse()
         return response.status, response.read().decode()
+
+
+def guarded(hook: AlertmanagerHook, folder: Path) -> ExporterServer:
+    """A server that knows one user."""
+    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+    config = folder / "web.yml"
+    config.write_text(f"basic_auth_users:\n  alertmanager: {hashed}\n")
+    return start_http_server(
+        port=0, registry=CollectorRegistry(), config_file=config, alertmanager=hook
+    )
+
+
+USER = {"Authorization": "Basic YWxlcnRtYW5hZ2VyOnNlY3JldA=="}  # alertmanager:secret
 
 
 def test_a_firing_alert_takes_what_names_its_provider_and_a_resolved_one_restores(
@@ -145,7 +170,9 @@ def test_our_own_alerts_and_those_without_a_provider_are_ignored(routing: Routin
         message(alert(fingerprint="f" * 65)),
         message({**alert(), "labels": {"provider": 1}}),
         message(alert(), alerts=None),
+        b'{"version": "4", "alerts": [], "deep": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
     ],
+    ids=lambda body: repr(body[:20]),
 )
 def test_what_is_no_message_of_version_4_is_one_clear_error(
     routing: RoutingCache, body: bytes
@@ -169,10 +196,36 @@ def test_bodies_are_bounded_before_they_are_read(routing: RoutingCache) -> None:
         ("-1", 411),
         ("1e3", 411),
     ):
-        response = hook.respond({"content-length": length}, never, authenticated=True)
+        response = hook.respond({"content-length": length, **JSON}, never, authenticated=True)
         assert response.status == status, length
-    assert hook.respond({}, never, authenticated=True).status == 411
-    assert hook.respond({"content-length": "5"}, never, authenticated=False).status == 403
+    assert hook.respond(JSON, never, authenticated=True).status == 411
+    right = {"content-length": "5", **JSON}
+    assert hook.respond(right, never, authenticated=False).status == 403
+    for kind in OF_A_FORM:
+        headers = {**right, "content-type": kind}
+        assert hook.respond(headers, never, authenticated=True).status == 415, kind
+    assert hook.respond({"content-length": "5"}, never, authenticated=True).status == 415
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/json; charset=utf-8", "Application/JSON ;v=1"]
+)
+def test_json_is_json_with_parameters_too(routing: RoutingCache, kind: str) -> None:
+    body = message(alert())
+    headers = {"content-length": str(len(body)), "content-type": kind}
+    hook = AlertmanagerHook(routing)
+    assert hook.respond(headers, io.BytesIO(body).read, authenticated=True).status == 200
+
+
+def test_alerts_that_alertmanager_cut_off_are_told(
+    routing: RoutingCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook = AlertmanagerHook(routing)
+    assert answer(hook, message(alert(), truncatedAlerts=3)) == (
+        200,
+        "firing: 1, resolved: 0, ignored: 0, cut off by max_alerts: 3\n",
+    )
+    assert "max_alerts cut 3 alerts off" in caplog.text
 
 
 def test_without_users_and_without_a_token_nobody_is_let_in(
@@ -213,21 +266,49 @@ def test_the_token_is_asked_for_and_read_anew(routing: RoutingCache, token: Path
 def test_a_user_of_the_web_configuration_is_let_in_and_nobody_else(
     routing: RoutingCache, tmp_path: Path
 ) -> None:
-    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
-    config = tmp_path / "web.yml"
-    config.write_text(f"basic_auth_users:\n  alertmanager: {hashed}\n")
-    right = {"Authorization": "Basic YWxlcnRtYW5hZ2VyOnNlY3JldA=="}  # alertmanager:secret
-    with start_http_server(
-        port=0,
-        registry=CollectorRegistry(),
-        config_file=config,
-        alertmanager=AlertmanagerHook(routing),
-    ) as server:
+    with guarded(AlertmanagerHook(routing), tmp_path) as server:
         assert post(server.port, message(alert()), {})[0] == 401
         assert post(server.port, message(alert()), BEARER)[0] == 401
         assert routing.provider_health() == {}
-        assert post(server.port, message(alert()), right)[0] == 200
+        assert post(server.port, message(alert()), USER)[0] == 200
     assert routing.provider_health() == {"openai": False}
+
+
+def test_a_page_of_another_site_cannot_have_a_browser_write(
+    routing: RoutingCache, tmp_path: Path
+) -> None:
+    """The browser has a password, sends it with every request, and asks nobody about a form."""
+    with guarded(AlertmanagerHook(routing), tmp_path) as server:
+        # What a form of enctype text/plain makes of a field's name and value: name=value.
+        body = message(alert())[:-1] + b', "x": "="}\r\n'
+        for kind in OF_A_FORM:
+            assert post(server.port, body, {**USER, "content-type": kind}) == (
+                415,
+                "Send application/json.\n",
+            )
+        preflight = {**USER, "Access-Control-Request-Headers": "content-type"}
+        assert post(server.port, b"", preflight, "OPTIONS")[0] == 405
+        assert routing.provider_health() == {}
+        assert post(server.port, body, USER)[0] == 200, "it is a message all the same"
+
+
+def test_a_token_of_its_own_is_the_only_key(
+    routing: RoutingCache, tmp_path: Path, token: Path
+) -> None:
+    """Who may read metrics may not write."""
+    hook = AlertmanagerHook(routing, token_file=token)
+    with guarded(hook, tmp_path) as server:
+        assert post(server.port, message(alert()), USER)[0] == 401
+        assert post(server.port, message(alert()), {})[0] == 401
+        assert routing.provider_health() == {}
+        assert post(server.port, message(alert()), BEARER)[0] == 200
+        with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as reader:
+            reader.request("GET", "/metrics", headers=BEARER)
+            assert reader.getresponse().status == 401, "and it opens nothing else"
+    assert routing.provider_health() == {"openai": False}
+    body = io.BytesIO(message(alert())).read
+    headers = {"content-length": "5", **JSON}
+    assert hook.respond(headers, body, authenticated=True).status == 401
 
 
 def test_without_a_hook_there_is_nothing_there() -> None:
@@ -243,17 +324,55 @@ def test_mounted_as_wsgi_it_takes_the_token(routing: RoutingCache, token: Path) 
     def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
         statuses.append(status)
 
-    for sent in ({"HTTP_AUTHORIZATION": f"Bearer {TOKEN}"}, {}):
+    right = {
+        "HTTP_AUTHORIZATION": f"Bearer {TOKEN}",
+        "CONTENT_TYPE": "application/json; charset=utf-8",
+        "CONTENT_LENGTH": str(len(body)),
+    }
+    wrong: list[dict[str, str]] = [
+        {"HTTP_AUTHORIZATION": ""},
+        {"CONTENT_TYPE": "text/plain"},
+        {"CONTENT_LENGTH": ""},
+    ]
+    for sent in ({}, *wrong):
         environ: Any = {
             "REQUEST_METHOD": "POST",
             "PATH_INFO": HOOK_PATH,
-            "CONTENT_LENGTH": str(len(body)),
             "wsgi.input": io.BytesIO(body),
+            **right,
             **sent,
         }
         list(app(environ, start_response))
-    assert statuses == ["200 OK", "401 Unauthorized"]
+        assert bool(environ["wsgi.input"].read()) is bool(sent), "read if it was let in, else not"
+    assert statuses == [
+        "200 OK",
+        "401 Unauthorized",
+        "415 Unsupported Media Type",
+        "411 Length Required",
+    ]
     assert routing.provider_health() == {"openai": False}
+
+
+async def asgi(hook: AlertmanagerHook, receive: Receive, **headers: str) -> int:
+    """Ask an ASGI application, and give the status of its answer."""
+    app = make_asgi_app(CollectorRegistry(), alertmanager=hook)
+    sent: list[Any] = []
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": HOOK_PATH,
+        "headers": [(n.replace("_", "-").encode(), v.encode()) for n, v in headers.items()],
+    }
+    await app(scope, receive, send)
+    status: int = sent[0]["status"]
+    return status
+
+
+RIGHT = {"authorization": f"Bearer {TOKEN}", "content_type": "application/json"}
 
 
 @in_loop
@@ -262,32 +381,69 @@ async def test_mounted_as_asgi_it_takes_the_token_and_a_body_in_parts(tmp_path: 
     file.write_text(TOKEN)
     with RoutingCache(RoutingSettings(enable_redis=False)) as routing:
         hook = AlertmanagerHook(routing, token_file=file)
-        app = make_asgi_app(CollectorRegistry(), alertmanager=hook)
         body = message(alert())
         parts = [
             {"type": "http.request", "body": body[:10], "more_body": True},
             {"type": "http.request", "body": body[10:]},
         ]
-        sent: list[Any] = []
 
         async def receive() -> Any:
             return parts.pop(0)
 
-        async def send(event: Any) -> None:
-            sent.append(event)
-
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": HOOK_PATH,
-            "headers": [
-                (b"authorization", f"Bearer {TOKEN}".encode()),
-                (b"content-length", str(len(body)).encode()),
-            ],
-        }
-        await app(scope, receive, send)
-        assert sent[0]["status"] == 200
+        assert await asgi(hook, receive, **RIGHT, content_length=str(len(body))) == 200
         assert routing.provider_health() == {"openai": False}
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"authorization": "Bearer another token, long enough"}, 401),
+        ({"authorization": ""}, 401),
+        ({"content_type": "text/plain"}, 415),
+        ({"content_length": "999999999999"}, 413),
+        ({"content_length": ""}, 411),
+    ],
+)
+@in_loop
+async def test_mounted_as_asgi_it_reads_no_byte_of_who_may_not_write(
+    changed: dict[str, str], status: int, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+
+    async def receive() -> Any:
+        raise AssertionError("the body was read")
+
+    with RoutingCache(RoutingSettings(enable_redis=False)) as routing:
+        hook = AlertmanagerHook(routing, token_file=file)
+        headers = {**RIGHT, "content_length": "5", **changed}
+        assert await asgi(hook, receive, **headers) == status
+        file.unlink()
+        assert await asgi(hook, receive, **headers) == 500
+
+
+@in_loop
+async def test_mounted_as_asgi_it_reads_no_more_than_was_said_and_waits_for_no_body_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    read = 0
+
+    async def endless() -> Any:
+        nonlocal read
+        read += 10
+        return {"type": "http.request", "body": b"x" * 10, "more_body": True}
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("routecache_exporters.web.asgi.BODY_SECONDS", 0.01)
+    with RoutingCache(RoutingSettings(enable_redis=False)) as routing:
+        hook = AlertmanagerHook(routing, token_file=file)
+        assert await asgi(hook, endless, **RIGHT, content_length="45") == 400
+        assert read == 50
+        assert await asgi(hook, never, **RIGHT, content_length="45") == 408
 
 
 def test_without_a_cache_of_its_own_it_acts_on_the_process_s(

@@ -4,11 +4,16 @@ Every firing alert is a source of its own, `alertmanager:<fingerprint>`: a provi
 while one of its alerts fires. Reports expire after `HealthPolicy.source_ttls["alertmanager"]`; the
 `repeat_interval` of Alertmanager has to be shorter.
 
+A browser that knows a password of the exporter must not be made to write by some other site. So
+the message has to be `application/json`: no form can send that, and a script of another origin only
+after a preflight, which nobody answers here.
+
 Our own alerts are left out. RouteCacheProviderUnhealthy is made from our own gauge: taken for a
 report, it would hold the gauge at 0, and the gauge would keep it firing.
 """
 
 import hmac
+import logging
 import os
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -35,6 +40,8 @@ MIN_TOKEN: Final = 16
 
 _MAX_TOKEN_FILE: Final = 4096
 
+_log = logging.getLogger("routecache.exporters")
+
 Read: TypeAlias = Callable[[int], bytes]
 """Gives that many bytes of the request's body, or fewer if it ends."""
 
@@ -50,6 +57,7 @@ class _Message(msgspec.Struct):
 
     version: Literal["4"]
     alerts: list[_Alert]
+    truncatedAlerts: int = 0  # noqa: N815  # as Alertmanager spells it
 
 
 class AlertmanagerHook:
@@ -57,8 +65,9 @@ class AlertmanagerHook:
 
     routing: what is reported to; None is `get_routing_cache()` of the process, when an alert comes.
     token_file: a file with the token that `Authorization: Bearer` has to bring, read for every
-        request, so that it may be replaced. Without one only who passed the server's basic
-        authentication is let in.
+        request, so that it may be replaced; who has a password of the server's basic
+        authentication needs it as well. Without one who has such a password is let in, and
+        nobody else.
 
     Safe for threads. It may block on Redis.
     """
@@ -72,30 +81,52 @@ class AlertmanagerHook:
         self._routing = routing
         self._token_file = None if token_file is None else Path(token_file)
 
+    @property
+    def has_token(self) -> bool:
+        """Whether a token of its own is what lets in, and nothing else."""
+        return self._token_file is not None
+
     def respond(self, headers: Mapping[str, str], read: Read, *, authenticated: bool) -> Response:
-        """Answer one POST. `authenticated`: the server knows who it is from."""
-        refusal = None if authenticated else self._refusal(headers.get("authorization", ""))
+        """Answer one POST. `authenticated`: the server knows who it is from.
+
+        Raises OSError if the token file or the body cannot be read.
+        """
+        refusal = self.refusal(headers, authenticated=authenticated)
         if refusal is not None:
             return refusal
+        try:
+            message = msgspec.json.decode(read(int(headers["content-length"])), type=_Message)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            # Of a message that fits no schema it names the place, of other bytes their position.
+            text = f"Not a message of Alertmanager's webhook, version 4: {error}\n"
+            return plain_text(HTTPStatus.BAD_REQUEST, text)
+        return self._take(message)
+
+    def refusal(self, headers: Mapping[str, str], *, authenticated: bool) -> Response | None:
+        """Why the body of such a POST is not read; None is that it may be, at its length.
+
+        Raises OSError if the token file cannot be read.
+        """
+        if self._token_file is not None:
+            refusal = self._wrong(headers.get("authorization", ""), self._token_file)
+            if refusal is not None:
+                return refusal
+        elif not authenticated:
+            text = "Configure basic_auth_users, or a token file for this hook.\n"
+            return plain_text(HTTPStatus.FORBIDDEN, text)
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            return plain_text(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json.\n")
         length = headers.get("content-length", "")
         if not (length.isascii() and length.isdigit()):
             return plain_text(HTTPStatus.LENGTH_REQUIRED, "Send a Content-Length.\n")
         if len(length) > 10 or int(length) > MAX_BODY:
             text = f"Send at most {MAX_BODY} bytes; max_alerts bounds a receiver's.\n"
             return plain_text(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
-        try:
-            message = msgspec.json.decode(read(int(length)), type=_Message)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            # Of a message that fits no schema it names the place, of other bytes their position.
-            text = f"Not a message of Alertmanager's webhook, version 4: {error}\n"
-            return plain_text(HTTPStatus.BAD_REQUEST, text)
-        return self._take(message)
+        return None
 
-    def _refusal(self, authorization: str) -> Response | None:
-        if self._token_file is None:
-            text = "Configure basic_auth_users, or a token file for this hook.\n"
-            return plain_text(HTTPStatus.FORBIDDEN, text)
-        with self._token_file.open("rb") as file:
+    def _wrong(self, authorization: str, token_file: Path) -> Response | None:
+        with token_file.open("rb") as file:
             expected = file.read(_MAX_TOKEN_FILE).strip()
         if len(expected) < MIN_TOKEN:
             text = f"The token file holds less than {MIN_TOKEN} characters.\n"
@@ -129,7 +160,8 @@ class AlertmanagerHook:
                 continue  # half a surrogate pair, which JSON can spell
             taken[alert.status] += 1
         ignored = len(message.alerts) - sum(taken.values())
-        return plain_text(
-            HTTPStatus.OK,
-            f"firing: {taken['firing']}, resolved: {taken['resolved']}, ignored: {ignored}\n",
-        )
+        text = f"firing: {taken['firing']}, resolved: {taken['resolved']}, ignored: {ignored}"
+        if message.truncatedAlerts > 0:
+            text += f", cut off by max_alerts: {message.truncatedAlerts}"
+            _log.warning("max_alerts cut %d alerts off a message", message.truncatedAlerts)
+        return plain_text(HTTPStatus.OK, text + "\n")

@@ -1,13 +1,15 @@
 """The site as an ASGI 3 application."""
 
 import asyncio
+import io
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
 from routecache import forking
-from routecache_exporters.web.alertmanager import MAX_BODY
+from routecache_exporters.web.answers import Response, plain_text
 from routecache_exporters.web.core import Site, fold_headers
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -15,6 +17,9 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+BODY_SECONDS: Final = 10.0
+"""For a request's body, in all. Servers have no such bound of their own."""
 
 _THREADS: Final = 2
 
@@ -35,20 +40,7 @@ def asgi_app(site: Site) -> ASGIApplication:
             await receive()
             await send({"type": "websocket.close", "code": 1000})
         elif scope["type"] == "http":
-            mount, path = _split(scope)
-            headers = ((k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"])
-            takes_body = site.takes_body(scope["method"], path)
-            body = await _body(receive) if takes_body else b""
-            answer = partial(
-                site.respond,
-                scope["method"],
-                path,
-                fold_headers(headers),
-                scope.get("query_string", b"").decode("latin-1"),
-                mount=mount,
-                read=(lambda n: body[:n]) if takes_body else None,
-            )
-            response = await asyncio.get_running_loop().run_in_executor(threads.pool, answer)
+            response = await _respond(site, threads.pool, scope, receive)
             await send(
                 {
                     "type": "http.response.start",
@@ -96,15 +88,45 @@ def beside_asgi(app: ASGIApplication, exporter: ASGIApplication, path: str) -> A
     return both
 
 
-async def _body(receive: Receive) -> bytes:
+async def _respond(
+    site: Site, pool: ThreadPoolExecutor, scope: Scope, receive: Receive
+) -> Response:
+    in_thread = partial(asyncio.get_running_loop().run_in_executor, pool)
+    mount, path = _split(scope)
+    headers = fold_headers((k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"])
+    read = None
+    if site.takes_body(scope["method"], path):
+        # Before anything is read: nobody may fill the memory who may not write.
+        refusal = await in_thread(partial(site.refusal, headers))
+        if refusal is not None:
+            return refusal
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _body(receive, int(headers["content-length"]))
+        except TimeoutError:
+            return plain_text(HTTPStatus.REQUEST_TIMEOUT, "The body took too long.\n")
+        read = io.BytesIO(body).read
+    answer = partial(
+        site.respond,
+        scope["method"],
+        path,
+        headers,
+        scope.get("query_string", b"").decode("latin-1"),
+        mount=mount,
+        read=read,
+    )
+    return await in_thread(answer)
+
+
+async def _body(receive: Receive, length: int) -> bytes:
     """The request's body, cut where nobody reads on."""
-    body = b""
-    while len(body) <= MAX_BODY:
+    body = bytearray()
+    while len(body) < length:
         event = await receive()
         body += event.get("body", b"")
         if not event.get("more_body", False):
             break
-    return body
+    return bytes(body[:length])
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -93,6 +93,22 @@ class Site:
         """Whether `respond` may read the body of such a request."""
         return method == "POST" and path == HOOK_PATH and self._alertmanager is not None
 
+    def has_own_key(self, path: str) -> bool:
+        """Whether what is at `path` asks for a token of its own, and for no user's password."""
+        return path == HOOK_PATH and self._alertmanager is not None and self._alertmanager.has_token
+
+    def refusal(self, headers: Mapping[str, str]) -> Response | None:
+        """For who has to fetch the body before `respond` reads it: why it is not to be fetched.
+
+        For requests of which `takes_body` is true and of clients who are not `authenticated`.
+        None: it may be, as much as its Content-Length says. Never raises; may block.
+        """
+        assert self._alertmanager is not None
+        try:
+            return self._alertmanager.refusal(headers, authenticated=False)
+        except Exception as error:  # noqa: BLE001  # such as a token file that is not there
+            return _failed(HOOK_PATH, error)
+
     def respond(
         self,
         method: str,
@@ -127,10 +143,7 @@ class Site:
             try:
                 response = page(headers, query, _link_prefix(path, mount))
             except Exception as error:  # noqa: BLE001  # a collector may raise anything
-                # Its text may quote what must not be seen; the type tells where to look.
-                name = type(error).__name__
-                _log.warning("%s failed with %s", path, name)
-                response = plain_text(HTTPStatus.INTERNAL_SERVER_ERROR, f"Failed with {name}.\n")
+                response = _failed(path, error)
         if method == "HEAD":
             return Response(response.status, response.headers, b"")
         return response
@@ -149,9 +162,7 @@ class Site:
         try:
             return hook.respond(headers, read, authenticated=authenticated)
         except Exception as error:  # noqa: BLE001  # a client that goes away, a cache that is closed
-            name = type(error).__name__
-            _log.warning("%s failed with %s", HOOK_PATH, name)
-            return plain_text(HTTPStatus.INTERNAL_SERVER_ERROR, f"Failed with {name}.\n")
+            return _failed(HOOK_PATH, error)
 
     def _metrics(self, headers: Mapping[str, str], query: str, _prefix: str) -> Response:
         encode, content_type = choose_format(headers.get("accept", ""))
@@ -226,6 +237,13 @@ def fold_headers(raw: Iterable[tuple[str, str]]) -> dict[str, str]:
         key = name.lower()
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
     return headers
+
+
+def _failed(path: str, error: Exception) -> Response:
+    # Its text may quote what must not be seen; the type tells where to look.
+    name = type(error).__name__
+    _log.warning("%s failed with %s", path, name)
+    return plain_text(HTTPStatus.INTERNAL_SERVER_ERROR, f"Failed with {name}.\n")
 
 
 def _link_prefix(path: str, mount: str) -> str:

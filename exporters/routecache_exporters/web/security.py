@@ -33,6 +33,10 @@ _log = logging.getLogger("routecache.exporters")
 class Pages(Protocol):
     """What answers requests: a `Site`, or one behind a guard."""
 
+    def has_own_key(self, path: str) -> bool:
+        """Whether it lets in at `path` by itself; see `Site.has_own_key`."""
+        ...
+
     def respond(
         self,
         method: str,
@@ -104,10 +108,12 @@ class Security:
         read: Read | None = None,
     ) -> Response:
         """Answer one request under `policy`, by `pages` if it may pass. Never raises."""
-        response = self._refusal(policy, headers.get("authorization", ""))
+        # One header cannot bring a password and a token.
+        users = {} if pages.has_own_key(path) else policy.users
+        response = self._refusal(policy, users, headers.get("authorization", ""))
         if response is None:
             response = pages.respond(
-                method, path, headers, query, read=read, authenticated=bool(policy.users)
+                method, path, headers, query, read=read, authenticated=bool(users)
             )
         # A page's own header stays: it was made for that page.
         taken = {name.lower() for name, _ in response.headers}
@@ -115,14 +121,16 @@ class Security:
         body = b"" if method == "HEAD" else response.body
         return Response(response.status, (*response.headers, *added), body)
 
-    def _refusal(self, policy: Policy, authorization: str) -> Response | None:
+    def _refusal(
+        self, policy: Policy, users: Mapping[bytes, bytes], authorization: str
+    ) -> Response | None:
         if policy.rate_limit is not None and not self._bucket.take(policy.rate_limit):
             return plain_text(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests.\n")
-        if not policy.users:
+        if not users:
             return None
         assert self._auth is not None
         try:
-            if self._auth.allows(policy.users, authorization):
+            if self._auth.allows(users, authorization):
                 return None
         except OverloadedError:
             text = "Too many passwords are being checked. Try again.\n"

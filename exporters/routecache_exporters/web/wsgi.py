@@ -15,8 +15,9 @@ def wsgi_app(site: Site) -> WSGIApplication:
             for name, value in environ.items()
             if name.startswith("HTTP_")
         }
-        if "CONTENT_LENGTH" in environ:
-            headers["content-length"] = environ["CONTENT_LENGTH"]
+        for name in ("CONTENT_LENGTH", "CONTENT_TYPE"):  # these two have no prefix
+            if name in environ:
+                headers[name.replace("_", "-").lower()] = environ[name]
         method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
         response = site.respond(
             method,
