@@ -13,6 +13,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -48,6 +49,16 @@ def _price(model: str, tokens: int = 1000) -> list[Any]:
     return [model, tokens]
 
 
+@dataclass(frozen=True)
+class Rate:
+    factor: float
+    region: str
+
+
+def _rate_price(rate: Rate, model: str, tokens: int = 1000) -> list[Any]:
+    return [model, rate.factor * tokens]
+
+
 def _tariff(manager: BaseCacheManager) -> Function:
     class Tariff:
         @cached(manager, ignore=("self",), name="tariff")
@@ -63,6 +74,7 @@ def _functions(
 ) -> None:
     ours = cached(manager, name="price")(_price)
     by_key = cached(manager, name="by_key", key=lambda model, tokens=1000: f"{model}:{tokens}")
+    of_rate, rate = cached(manager, name="rate")(_rate_price), Rate(1.25e-6, "eu")
     ready, load = ours.cache_key("gpt-x"), functools.partial(_price, "gpt-x")
     store: cachetools.TTLCache[Any, Any] = cachetools.TTLCache(1000, 300)
     calls: dict[str, Function] = {
@@ -71,6 +83,7 @@ def _functions(
         f"{OURS}, an argument by name": lambda: ours("gpt-x", tokens=1000),
         f"{OURS}, key=": functools.partial(by_key(_price), "gpt-x"),
         f"{OURS}, a method": _tariff(manager),
+        f"{OURS}, a dataclass among the arguments": lambda: of_rate(rate, "gpt-x"),
         "functools.lru_cache": functools.partial(functools.lru_cache(1000)(_price), "gpt-x"),
         "cachetools.cached, TTLCache and lock": functools.partial(
             cachetools.cached(store, lock=threading.Lock())(_price), "gpt-x"

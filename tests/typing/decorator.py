@@ -1,7 +1,9 @@
 """`cached` as a type checker sees it: mypy and pyright check this file, nothing runs it.
 
 Not here, because mypy takes decorated classmethods and staticmethods for plain functions: a
-classmethod, and a staticmethod that is called on an object. pyright knows both.
+classmethod, and a staticmethod that is called on an object. pyright knows both. An overload of
+`__get__` for functions whose first parameter is a class does not mend that: mypy takes it for every
+function, because it does not compare what stands first in `Concatenate` with the function's own.
 """
 
 from collections.abc import Callable, Coroutine
