@@ -345,6 +345,17 @@ def test_a_recommendation_at_the_edge_of_what_was_tried_says_so(
     assert "model: no larger size was tried" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("bad", "code"), [(HOUR, 0), (HOUR + 1, 1)])
+def test_a_log_most_of_which_is_bad_is_no_ground_for_a_recommendation(
+    tmp_path: Path, bad: int, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = hour(tmp_path / "log.csv", [1.7e9 + 4 * i for i in range(HOUR)])
+    path.write_text(path.read_text() + "never,1\n" * bad)
+    assert cli.main(["tune", str(path), "--context", "size"]) == code
+    told = "Most of the log is left out: 901 of 1,801 rows are bad, the first in line 902: time: "
+    assert (told in capsys.readouterr().out) is bool(code)
+
+
 def test_a_log_without_times_or_rows_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

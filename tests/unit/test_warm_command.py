@@ -4,13 +4,14 @@ import gzip
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
 
-from routecache import PastRequest, keys
+from routecache import PastRequest, RoutingCache, RoutingSettings, keys
 from routecache_exporters import cli
 from routecache_exporters.replay.lines import BadRows
 from routecache_exporters.usage import UsageError
@@ -43,13 +44,16 @@ BROKEN = RoutingLoaders(provider=broken, model=broken)
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A log, and beside it the module of a router."""
     (tmp_path / "router_of_the_test.py").write_text(ROUTER)
-    (tmp_path / "raises_at_import.py").write_text("raise OSError('secret')")
+    (tmp_path / "raises_at_import.py").write_text("\nraise OSError('secret')")
+    (tmp_path / "lacks_a_name.py").write_text("import os\n\nLOADERS = os.no_such_thing")
+    (tmp_path / "no_python.py").write_text("LOADERS = (\n")
     path = tmp_path / "log.csv"
     path.write_text(LOG)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield path
-    sys.modules.pop("router_of_the_test", None)
+    for made in tmp_path.glob("*.py"):
+        sys.modules.pop(made.stem, None)
 
 
 def test_the_requests_of_a_log_come_anew_with_each_call(log: Path) -> None:
@@ -125,6 +129,54 @@ def test_loaders_that_raise_are_exit_code_1_and_tell_no_text(
     assert "secret" not in told.out + told.err
 
 
+@pytest.mark.needs("redis-server")
+def test_as_many_contexts_are_warmed_as_the_routers_memory_holds(
+    log: Path, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """150 contexts of a log, where a router's L1 holds 100 unless it is told otherwise."""
+    rows = [f"2025-01-01 00:00:00,openai,task{n % 150},{n}\n" for n in range(300)]
+    log.write_text("".join(["timestamp,provider,task,tokens\n", *rows]))
+    arguments = ("--loaders", "routecache_exporters.replay.loaders:LOADERS", "--context", "task")
+    assert warm(redis_server, *arguments) == 0
+    assert "taken for model, fallback: --sizes takes more" in capsys.readouterr().out
+    assert warm(redis_server, *arguments, "--sizes", "model=1000,fallback=500", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["full"] == []
+    assert {each["cache"]: each["entries"] for each in told["caches"]} == {
+        "provider": 1, "model": 150, "fallback": 150, "tool": 0,
+    }  # fmt: skip
+    settings = RoutingSettings(redis_url=redis_server.url, model_maxsize=1000, fallback_maxsize=500)
+    with RoutingCache(settings) as router:
+        missing = [
+            n for n in range(150) if router.get_model_selection({"task": f"task{n}"}) is None
+        ]
+    assert missing == []
+
+
+@pytest.mark.needs("redis-server")
+def test_a_router_with_a_prefix_of_its_own_is_warmed_under_it(
+    log: Path, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--loaders", "router_of_the_test:LOADERS", "--context", "task")
+    warm(redis_server, *arguments, "--prefix", "eu:")
+    settings = RoutingSettings(redis_url=redis_server.url)
+    with RoutingCache(settings) as router:
+        assert router.get_provider_status("openai") is None
+    with RoutingCache(replace(settings, prefix="eu:")) as router:
+        assert router.get_provider_status("openai") == {"up": "openai"}
+        assert router.get_model_selection({"task": "chat"}) == "model for chat"
+
+
+def test_bad_rows_are_told_also_if_the_reading_is_ended_early(log: Path) -> None:
+    bad = BadRows()
+    requests = past_requests(str(log), "task,tokens:pow10", bad=bad)()
+    assert isinstance(requests, Generator)
+    for _ in range(3):
+        next(requests)
+    requests.close()
+    assert bad.count == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -135,7 +187,26 @@ def test_loaders_that_raise_are_exit_code_1_and_tell_no_text(
         (["log.csv", "--loaders", "router_of_the_test:NONE"], "has no NONE"),
         (["log.csv", "--loaders", "router_of_the_test:ROUTER"], "has no ROUTER"),
         (["log.csv", "--loaders", "router_of_the_test:broken"], "and no RoutingLoaders"),
-        (["log.csv", "--loaders", "raises_at_import:X"], "importing raises_at_import raised OSE"),
+        (
+            ["log.csv", "--loaders", "raises_at_import:X"],
+            "importing raises_at_import raised OSError at {here}/raises_at_import.py:2",
+        ),
+        (
+            ["log.csv", "--loaders", "lacks_a_name:LOADERS"],
+            "importing lacks_a_name raised AttributeError at {here}/lacks_a_name.py:3",
+        ),
+        (
+            ["log.csv", "--loaders", "no_python:LOADERS"],
+            "importing no_python raised SyntaxError at {here}/no_python.py:1",
+        ),
+        (
+            ["log.csv", "--loaders", "router_of_the_test:LOADERS", "--sizes", "tool=9"],
+            "'tool=9' is no size",
+        ),
+        (
+            ["log.csv", "--loaders", "router_of_the_test:LOADERS", "--prefix", "a b"],
+            "'a b' must be",
+        ),
         (["nowhere.csv", "--loaders", "router_of_the_test:LOADERS"], "no such log file"),
         (["log.csv", "--loaders", "router_of_the_test:LOADERS", "--context", "x"], "no column 'x'"),
         (
@@ -154,7 +225,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 ) -> None:
     assert cli.main(["warm", *arguments]) == 2
     told = capsys.readouterr().err
-    assert says in told
+    assert says.format(here=log.parent) in told
     assert told.count("\n") == 1
     assert "secret" not in told
 

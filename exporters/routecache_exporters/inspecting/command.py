@@ -48,10 +48,10 @@ def add_commands(commands: Commands) -> None:
     """Add the three to the subcommands."""
     explain = _add(commands, "explain", "tell what Redis holds of one key", _EXPLAIN, _explain)
     explain.add_argument("key", type=_key, metavar="KEY", help="the key, as the program names it")
-    explain.add_argument("--prefix", type=_prefix, required=True, help="the cache's cache_prefix")
+    explain.add_argument("--prefix", type=prefix, required=True, help="the cache's cache_prefix")
     explain.add_argument("--json", action="store_true", help="print JSON")
     inspect = _add(commands, "inspect", "count what Redis holds of our caches", _INSPECT, _inspect)
-    inspect.add_argument("--prefix", type=_prefix, help="one cache only")
+    inspect.add_argument("--prefix", type=prefix, help="one cache only")
     inspect.add_argument(
         "--sample", type=_whole, default=200, metavar="N",
         help="values to read for each prefix (default 200, 0: none)",
@@ -62,7 +62,7 @@ def add_commands(commands: Commands) -> None:
     )  # fmt: skip
     inspect.add_argument("--json", action="store_true", help="print JSON")
     clear = _add(commands, "clear", "remove one cache's keys from Redis", _CLEAR, _clear)
-    clear.add_argument("--prefix", type=_prefix, required=True, help="the cache's cache_prefix")
+    clear.add_argument("--prefix", type=prefix, required=True, help="the cache's cache_prefix")
     what = clear.add_mutually_exclusive_group()
     what.add_argument("--key", type=_key, help="delete this key only")
     what.add_argument("--tag", type=_key, help="invalidate this tag only")
@@ -183,7 +183,8 @@ def _print_json(found: dict[str, Any]) -> None:
     print()
 
 
-def _prefix(text: str) -> str:
+def prefix(text: str) -> str:
+    """What keys in Redis may begin with."""
     try:
         return keys.check_prefix(text)
     except ConfigurationError as error:

@@ -100,8 +100,14 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether there is a recommendation for every cache."""
-        return all(cache.choice.figures is not None for cache in self.caches.values())
+        """Whether there is a recommendation for every cache, from at least half of the rows."""
+        recommended = all(cache.choice.figures is not None for cache in self.caches.values())
+        return recommended and not self.mostly_bad
+
+    @property
+    def mostly_bad(self) -> bool:
+        """Whether more rows were left out than were used."""
+        return self.bad.count > self.rows
 
     def as_dict(self) -> dict[str, object]:
         """For JSON; times in seconds."""

@@ -29,6 +29,14 @@ def print_report(report: Report, stream: TextIO) -> None:
         f"by {report.terms.context}",
         soft_wrap=True,
     )
+    if report.mostly_bad:
+        first = report.bad.first[0]
+        console.print(
+            f"Most of the log is left out: {report.bad.count:,} of "
+            f"{report.bad.count + report.rows:,} rows are bad, the first in line {first.line}: "
+            f"{first.reason}",
+            soft_wrap=True,
+        )
     for name, cache in report.caches.items():
         console.print(_table(name, cache, report))
     for line in [*_recommendation(report), *_remarks(report)]:

@@ -7,7 +7,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -20,7 +21,9 @@ from routecache import (
 )
 from routecache.errors import RemoteError
 from routecache.remote.inspection import Inspection
-from routecache_exporters.inspecting.command import FAILURES
+from routecache.routing.settings import PREFIX
+from routecache_exporters.inspecting.command import FAILURES, prefix
+from routecache_exporters.replay.arguments import SIZED, sized, sizes
 from routecache_exporters.replay.context import parse_context
 from routecache_exporters.replay.lines import BadRows
 from routecache_exporters.replay.logs import Log
@@ -30,7 +33,9 @@ from routecache_exporters.warming.requests import past_requests
 _DESCRIPTION = """\
 Fill Redis with what a request log asked for most, before processes start that would load it. The
 values come from the program's own loaders: --loaders names a routecache.RoutingLoaders as
-MODULE:NAME, found from the working directory too. What Redis holds already is left as it is."""
+MODULE:NAME, found from the working directory too. What Redis holds already is left as it is. Of
+each cache as many entries are taken as L1 holds. Sizes and prefix have to be those that the
+program gives its RoutingSettings; life times are the environment's, as there."""
 
 _NEEDS_FILE = "warm needs a file, which it reads twice, and no pipe"
 
@@ -68,6 +73,15 @@ def add_command(commands: Commands) -> None:
         "--fleet", default="startup", metavar="NAME",
         help="the name under which processes agree who of them loads (default startup)",
     )  # fmt: skip
+    parser.add_argument(
+        "--sizes", type=sizes, default={}, metavar="SIZES",
+        help="entries to take at most, as many as the routers' L1 holds, as CACHE=N,... with "
+        "provider, model and fallback (default 50, 100 and 50)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--prefix", type=prefix, default=PREFIX,
+        help=f"what the routers' keys begin with (default {PREFIX})",
+    )  # fmt: skip
     parser.add_argument("--redis-url", metavar="URL", help="default: REDIS_URL, else localhost")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
 
@@ -83,9 +97,10 @@ def run(args: argparse.Namespace) -> int:
         if not log.again:
             raise UsageError(_NEEDS_FILE)
         parse_context(args.context, log.columns)
-    settings = RoutingSettings.from_env()
+    settings = sized(RoutingSettings.from_env(), args.sizes)
     settings = replace(
-        settings, enable_redis=True, redis_url=args.redis_url or settings.redis_url
+        settings, enable_redis=True, redis_url=args.redis_url or settings.redis_url,
+        prefix=args.prefix,
     )  # fmt: skip
     _check_redis(settings.redis_url)
     bad = BadRows()
@@ -95,7 +110,11 @@ def run(args: argparse.Namespace) -> int:
             requests, loaders=loaders, hottest=False, deadline=args.deadline, rate=args.rate,
             concurrency=args.concurrency, fleet=args.fleet, progress=progress,
         )  # fmt: skip
-    _print(result, bad, as_json=args.json)
+    full = [
+        each.cache for each in result.caches
+        if each.cache in SIZED and each.entries == getattr(settings, f"{each.cache}_maxsize")
+    ]  # fmt: skip
+    _print(result, bad, full, as_json=args.json)
     return 0 if result.succeeded else 1
 
 
@@ -107,18 +126,29 @@ def _loaders(spec: str) -> RoutingLoaders:
     if here not in sys.path:
         sys.path.insert(0, here)  # a console script's own folder is there instead
     try:
-        found = getattr(importlib.import_module(module_name), name)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise UsageError(f"--loaders: no module {error.name!r} here or on PYTHONPATH") from None
-    except AttributeError:
-        raise UsageError(f"--loaders: {module_name} has no {name}") from None
     except Exception as error:  # the program's own module may raise anything
         raise UsageError(
-            f"--loaders: importing {module_name} raised {type(error).__name__}"
+            f"--loaders: importing {module_name} raised {type(error).__name__}{_place(error)}"
         ) from error
+    try:
+        found = getattr(module, name)
+    except AttributeError:
+        raise UsageError(f"--loaders: {module_name} has no {name}") from None
     if not isinstance(found, RoutingLoaders):
         raise UsageError(f"--loaders: {spec} is a {type(found).__name__} and no RoutingLoaders")
     return found
+
+
+def _place(error: Exception) -> str:
+    """Where the program raised it; not its text, which may hold anything."""
+    if isinstance(error, SyntaxError):
+        return f" at {error.filename}:{error.lineno}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    known = frame.filename.startswith("<") or frame.filename in (__file__, importlib.__file__)
+    return "" if known else f" at {frame.filename}:{frame.lineno}"
 
 
 def _check_redis(url: str) -> None:
@@ -130,7 +160,7 @@ def _check_redis(url: str) -> None:
         raise FailedError(f"{said} ({error.kind}): nothing was warmed") from None
 
 
-def _print(result: RoutingWarmResult, bad: BadRows, *, as_json: bool) -> None:
+def _print(result: RoutingWarmResult, bad: BadRows, full: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         json.dump(
             {
@@ -138,6 +168,7 @@ def _print(result: RoutingWarmResult, bad: BadRows, *, as_json: bool) -> None:
                 "succeeded": result.succeeded,
                 "seconds": result.seconds,
                 "bad_rows": bad.count,
+                "full": full,
                 "caches": [dataclasses.asdict(each) for each in result.caches],
             },
             sys.stdout,
@@ -156,6 +187,8 @@ def _print(result: RoutingWarmResult, bad: BadRows, *, as_json: bool) -> None:
     require("rich.console", "cli").Console(soft_wrap=True).print(table)
     rows = f"; {bad.count:,} bad rows were left out" if bad.count else ""
     print(f"{result.warm:,} entries warm in {result.seconds:.1f} s{rows}")
+    if full:
+        print(f"As many as L1 holds were taken for {', '.join(full)}: --sizes takes more")
 
 
 @contextmanager

@@ -32,19 +32,21 @@ def past_requests(
             names = {column.lower(): column for column in reversed(log.columns)}
             provider, tool = names.get("provider", "provider"), names.get("tool", "tool")
             read = 0
-            for row in log:
-                if read == limit:
-                    break
-                try:
-                    yield PastRequest(
-                        spec.of(row.values),
-                        name_in(row.values, provider) or None,
-                        name_in(row.values, tool) or None,
-                    )
-                    read += 1
-                except BadValueError as error:
-                    log.bad.add(row.line, str(error))
-            if bad is not None:
-                bad.count, bad.first = log.bad.count, log.bad.first
+            try:
+                for row in log:
+                    if read == limit:
+                        break
+                    try:
+                        yield PastRequest(
+                            spec.of(row.values),
+                            name_in(row.values, provider) or None,
+                            name_in(row.values, tool) or None,
+                        )
+                        read += 1
+                    except BadValueError as error:
+                        log.bad.add(row.line, str(error))
+            finally:  # also if the deadline ends the reading
+                if bad is not None:
+                    bad.count, bad.first = log.bad.count, log.bad.first
 
     return read
