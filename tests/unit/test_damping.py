@@ -1,12 +1,15 @@
 """Flap damping and its parameters, in a time of their own."""
 
+import copy
 import math
+import pickle
 
 import pytest
 
-from routecache import ConfigurationError, HealthPolicy
+from routecache import MISS, ConfigurationError, HealthPolicy
 from routecache.routing.damping import Penalty
 
+OF_ONES_OWN = HealthPolicy(source_ttls={"probe": 5.0}, unhealthy_status={"up": False})
 POLICY = HealthPolicy(half_life=60, suppress_over=2.5, reuse_under=0.75, max_hold=300)
 
 
@@ -65,6 +68,7 @@ def test_a_clock_that_is_read_late_does_not_raise_the_penalty() -> None:
         ("max_hold", math.inf),
         ("hook_timeout", math.nan),
         ("source_ttls", {"probe": 0}),
+        ("source_ttls", {"probe:eu": 60.0}),
         ("suppress_over", 0.5),
         ("suppress_over", 30),
         ("suppress_over", "3"),
@@ -94,3 +98,19 @@ def test_the_policy_is_immutable_with_what_it_was_given() -> None:
     assert policy.ttl_of("router") == policy.report_ttl
     with pytest.raises(TypeError):
         policy.source_ttls["probe"] = 1.0  # type: ignore[index]
+
+
+def test_sources_of_ones_own_leave_alertmanager_its_hours() -> None:
+    policy = HealthPolicy(source_ttls={"probe": 5.0})
+    assert policy.ttl_of("probe:eu") == 5
+    assert policy.ttl_of("alertmanager:1") == 7200
+    assert HealthPolicy(source_ttls={"alertmanager": 60.0}).ttl_of("alertmanager:1") == 60
+
+
+@pytest.mark.parametrize("policy", [HealthPolicy(), OF_ONES_OWN], ids=["default", "own"])
+def test_a_policy_can_be_handed_to_another_process_copied_and_hashed(policy: HealthPolicy) -> None:
+    for other in (pickle.loads(pickle.dumps(policy)), copy.deepcopy(policy), copy.copy(policy)):
+        assert other == policy
+        assert hash(other) == hash(policy)
+        assert other.ttl_of("probe") == policy.ttl_of("probe")
+    assert pickle.loads(pickle.dumps(HealthPolicy())).unhealthy_status is MISS

@@ -9,7 +9,7 @@ import pytest
 from routecache import HealthPolicy
 from routecache.routing.health import HealthReport, Invalidation
 from routecache.routing.health_board import MAX_PROVIDERS, HealthBoard, Step
-from routecache.routing.known import MAX_SOURCES
+from routecache.routing.known import MAX_SOURCES, Known
 from routecache.testing import ManualTimer
 
 POLICY = HealthPolicy(report_ttl=300, source_ttls={"slow": 1000.0}, half_life=60, max_hold=300)
@@ -304,6 +304,34 @@ def test_sources_and_providers_are_bounded_and_what_holds_down_stays_longest(
     health = board.provider_health()
     assert len(health) == MAX_PROVIDERS
     assert "p" not in health, "it was reported longest ago"
+
+
+def test_reports_do_not_wait_for_ten_thousand_verdicts(
+    board: HealthBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that reports waits in its event loop, for as long as the lock is held."""
+    for n in range(1000):
+        board.report(f"p{n}", n % 2 == 0, "router", "")
+    held: list[int] = []
+    ill = Known.ill
+
+    class Lock:
+        def __enter__(self) -> None:
+            held.append(0)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    def counted(known: Known, now: float) -> bool:
+        held[-1] += 1
+        return ill(known, now)
+
+    monkeypatch.setattr(Known, "ill", counted)
+    board._lock = Lock()  # type: ignore[assignment]
+    stats = board.stats()
+    assert (stats["providers"], stats["unhealthy"]) == (1000, 500)
+    assert sum(held) == 1000
+    assert max(held) == 100
 
 
 def test_a_reason_is_kept_cut_and_told(board: HealthBoard) -> None:

@@ -134,7 +134,7 @@ class Sync:
             if isinstance(answer, threading.Event):
                 assert answer.wait(30)
                 return True
-            if isinstance(answer, Exception):
+            if isinstance(answer, BaseException):
                 raise answer
             return answer
 
@@ -185,6 +185,69 @@ def test_a_probe_that_hangs_is_reported_holds_no_other_up_and_is_not_asked_twice
         it.monitor.tick()
         assert it.said("hangs", True)
         it.monitor.close()
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError(), SystemExit(1), GeneratorExit()])
+def test_whatever_a_probe_raises_is_unhealthy_and_it_is_asked_again(raised: BaseException) -> None:
+    it = Sync("a")
+    it.answers["a"] = raised
+    with it.cache:
+        it.monitor.tick()
+        assert it.said("a", False, type(raised).__name__)
+        assert eventually(lambda: not it.monitor._running)
+        it.answers["a"] = True
+        it.timer.advance(10)
+        it.monitor.tick()
+        assert it.said("a", True)
+        it.monitor.close()
+
+
+def test_a_probe_that_finds_no_thread_is_asked_again_and_the_monitor_can_be_closed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    it = Sync("a")
+    start = threading.Thread.start
+
+    def none_left(thread: threading.Thread) -> None:
+        if thread.name.startswith("routecache-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with it.cache:
+        monkeypatch.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(RuntimeError, match="new thread"):
+            it.monitor.start()
+        it.monitor.tick()
+        assert "a probe could not be started: RuntimeError" in caplog.text
+        assert it.cache.provider_reports("a") == ()
+        monkeypatch.setattr(threading.Thread, "start", start)
+        it.monitor.stop()
+        it.monitor.start()
+        assert it.said("a", True)
+        it.monitor.close()
+
+
+def test_a_monitor_that_is_stopped_while_it_turns_to_its_probes_begins_none() -> None:
+    it = Sync("a")
+    turned, go_on = threading.Event(), threading.Event()
+    tick = it.monitor.tick
+
+    def late() -> float:
+        turned.set()
+        assert go_on.wait(30)
+        return tick()
+
+    it.monitor.tick = late  # type: ignore[method-assign]
+    with it.cache:
+        it.monitor.start()
+        assert turned.wait(30)
+        stopping = threading.Thread(target=it.monitor.stop)
+        stopping.start()
+        assert eventually(lambda: it.monitor._stopping)
+        go_on.set()
+        stopping.join(30)
+        assert not it.monitor._running
+        assert it.asked == []
 
 
 def test_a_running_monitor_probes_by_itself_until_it_is_closed() -> None:
@@ -315,3 +378,42 @@ async def test_a_running_asyncio_monitor_probes_by_itself_and_leaves_no_task_beh
             await asyncio.wait_for(asked.wait(), 10)
         assert len(asyncio.all_tasks()) == before
         assert cache.provider_health() == {"a": True}
+
+
+@in_loop
+async def test_a_coroutine_probe_that_raises_a_cancellation_of_its_own_is_unhealthy() -> None:
+    async def probe() -> bool:
+        raise asyncio.CancelledError
+
+    async with AsyncRoutingCache(MEMORY_ONLY) as cache:
+        monitor = AsyncHealthMonitor(cache, {"a": probe}, policy=POLICY)
+        await monitor.tick()
+        await asyncio.gather(*monitor._running.values(), return_exceptions=True)
+        assert cache.provider_reports("a") == (HealthReport(False, "monitor", "CancelledError"),)
+        await monitor.close()
+
+
+@in_loop
+async def test_a_coroutine_probe_that_heeds_no_cancellation_holds_up_no_end() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def stubborn() -> bool:
+        begun.set()
+        while not go_on.is_set():
+            try:
+                await go_on.wait()
+            except asyncio.CancelledError:
+                continue
+        return True
+
+    async with AsyncRoutingCache(MEMORY_ONLY) as cache:
+        policy = MonitorPolicy(interval=10, jitter=0, timeout=0.01)
+        monitor = AsyncHealthMonitor(cache, {"a": stubborn}, policy=policy)
+        monitor.start()
+        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(monitor.close(), 10)
+        left = list(monitor._running.values())
+        assert len(left) == 1
+        go_on.set()
+        await asyncio.gather(*left)
+        assert all(report.reason == "timeout" for report in cache.provider_reports("a"))

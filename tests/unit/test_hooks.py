@@ -4,6 +4,7 @@ import asyncio
 import functools
 import logging
 import threading
+from typing import Any
 
 import pytest
 
@@ -145,8 +146,9 @@ async def test_a_recovery_during_a_slow_hook_is_heard_after_the_drop_by_all() ->
 
     async def slow(invalidation: Invalidation) -> None:
         heard["slow"].append(invalidation.cache)
-        reached.set()
-        await go_on.wait()
+        if invalidation.cache == "all":
+            reached.set()
+            await go_on.wait()
 
     async with AsyncRoutingCache(MEMORY_ONLY) as cache:
         cache.add_invalidation_hook(slow)
@@ -228,6 +230,43 @@ async def test_a_coroutine_hook_that_raises_or_never_ends_holds_nobody_up_for_lo
         await cache.invalidate_provider("openai")
         assert ended == [GONE]
         assert failures(cache) == 2
+
+
+def test_a_slow_hook_that_threads_tell_has_a_bound_and_what_finds_no_room_is_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("routecache.routing.hooks.MAX_SENT", 10)
+    heard: list[int] = []
+
+    async def main(cache: RoutingCache) -> None:
+        go_on = asyncio.Event()
+
+        async def slow(invalidation: Invalidation) -> None:
+            await go_on.wait()
+            heard.append(len(heard))
+
+        def tell(times: int) -> None:
+            for _ in range(times):
+                cache.invalidate_model_selection({"q": 1})
+
+        def under_way() -> set[asyncio.Task[Any]]:
+            return asyncio.all_tasks() - before
+
+        AsyncRoutingCache.from_sync(cache).add_invalidation_hook(slow)
+        before = asyncio.all_tasks()
+        await asyncio.to_thread(tell, 50)
+        assert len(under_way()) == 10
+        assert failures(cache) == 40
+        assert caplog.text.count("too many calls under way") == 1
+        go_on.set()
+        await asyncio.wait_for(asyncio.gather(*under_way()), 10)
+        await asyncio.to_thread(tell, 5)
+        await asyncio.wait_for(asyncio.gather(*under_way()), 10)
+        assert failures(cache) == 40, "there is room again"
+
+    with RoutingCache(MEMORY_ONLY) as cache:
+        asyncio.run(main(cache))
+    assert heard == list(range(15))
 
 
 def test_a_thread_starts_coroutine_hooks_in_their_loop_and_does_not_wait() -> None:

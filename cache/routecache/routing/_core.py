@@ -34,7 +34,7 @@ class RoutingCore:
         self.hooks = Hooks(self.health.policy.hook_timeout)
 
     def stats(self) -> dict[str, int]:
-        """`HealthBoard.stats`, and how often a hook raised as `hook_failures`."""
+        """`HealthBoard.stats`, and how often a hook failed as `hook_failures`."""
         return {**self.health.stats(), "hook_failures": self.hooks.failures}
 
 

@@ -44,7 +44,8 @@ class AsyncHealthMonitor:
         self._cache = cache
         self._probes = {check_text(name, "a provider"): probe for name, probe in probes.items()}
         self._source = check_text(source, "a source")
-        self._rounds = Rounds(self._probes, MonitorPolicy() if policy is None else policy, timer)
+        self._policy = MonitorPolicy() if policy is None else policy
+        self._rounds = Rounds(self._probes, self._policy, timer)
         self._task: asyncio.Task[None] | None = None
         self._running: dict[Run, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -65,14 +66,17 @@ class AsyncHealthMonitor:
             self._task = loop.create_task(self._run(), name="routecache-monitor")
 
     async def stop(self) -> None:
-        """Cancel the probes under way and start no more; nothing is reported after it returned."""
+        """Cancel the probes under way and start no more; nothing is reported after it returned.
+
+        Waits for probes that do not heed that, `policy.timeout` seconds at most.
+        """
         task, self._task = self._task, None
         self._rounds.forget()
         tasks = [each for each in (task, *self._running.values()) if each is not None]
         for each in tasks:
             each.cancel()
         if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=self._policy.timeout)
 
     async def close(self) -> None:
         """`stop`, for good."""
@@ -121,6 +125,11 @@ class AsyncHealthMonitor:
         try:
             try:
                 answer = await self._probes[run.provider]()
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                answer = error  # of the probe's own making
             except Exception as error:  # noqa: BLE001  # a probe may raise anything
                 answer = error
             if self._rounds.end(run):

@@ -225,7 +225,7 @@ class RoutingCache:
         or while it is held for flapping: see `HealthPolicy`. When it turns from healthy (or
         unknown) to unhealthy, its status and all that names it are forgotten, in every process,
         so that the next request decides anew. When it is well again its status is. Any other
-        report costs no round trip to Redis.
+        report costs no round trip to Redis, unless `unhealthy_status` is due to be stored anew.
 
         Of many who report the same at once one does it, and the others return without waiting.
 

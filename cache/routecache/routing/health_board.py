@@ -27,6 +27,7 @@ from routecache.typing import MISS, Timer
 # Of a provider pushed out the next bad report drops entries again.
 MAX_PROVIDERS: Final = 10_000
 _MAX_REASON: Final = 200  # characters of a reason that are kept
+_AT_A_TIME: Final = 100
 
 
 class HealthBoard:
@@ -119,15 +120,7 @@ class HealthBoard:
 
     def provider_health(self) -> dict[str, bool]:
         """Whether each provider is healthy that a source still tells of, or that is held."""
-        with self._lock:
-            now = self.timer()
-            health = {}
-            for provider, known in self._known.items():
-                held = known.penalty.held(now)
-                ill = known.ill(now)
-                if held or known.sources:
-                    health[provider] = not (ill or held)
-            return health
+        return {provider: healthy for provider, (healthy, _) in self._verdicts().items()}
 
     def reports(self, provider: str) -> tuple[HealthReport, ...]:
         """What each source last said of `provider` that has not expired."""
@@ -141,17 +134,33 @@ class HealthBoard:
     def stats(self) -> dict[str, int]:
         """Counts: `providers` known, `unhealthy` and `held` now; `turns` from healthy to unhealthy
         and those of them that were `damped`, since the process began."""
-        health = self.provider_health()
+        verdicts = self._verdicts().values()
         with self._lock:
-            now = self.timer()
-            held = sum(known.penalty.held(now) for known in self._known.values())
             return {
-                "providers": len(health),
-                "unhealthy": sum(not healthy for healthy in health.values()),
-                "held": held,
+                "providers": len(verdicts),
+                "unhealthy": sum(not healthy for healthy, _ in verdicts),
+                "held": sum(held for _, held in verdicts),
                 "turns": self._turns,
                 "damped": self._damped,
             }
+
+    def _verdicts(self) -> dict[str, tuple[bool, bool]]:
+        """Whether each provider is healthy, and whether it is held for flapping.
+
+        Reports wait for a few providers of ten thousand at a time, not for all.
+        """
+        with self._lock:
+            everything = list(self._known.items())
+        verdicts = {}
+        for start in range(0, len(everything), _AT_A_TIME):
+            with self._lock:
+                now = self.timer()
+                for provider, known in everything[start : start + _AT_A_TIME]:
+                    held = known.penalty.held(now)
+                    ill = known.ill(now)
+                    if held or known.sources:
+                        verdicts[provider] = not (ill or held), held
+        return verdicts
 
     def reset_after_fork(self) -> None:
         """Count from zero; what a thread of the parent was doing has to be done here."""

@@ -1,7 +1,8 @@
 """`HealthPolicy`: how long a health report counts, and how a flapping provider is damped."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from types import MappingProxyType
 
 from routecache.errors import ConfigurationError
@@ -18,7 +19,8 @@ class HealthPolicy:
     report_ttl: seconds for which what a source said of a provider counts. Reports have to be
         repeated within it; a source that falls silent holds no provider down for ever.
     source_ttls: seconds by source instead of `report_ttl`. A source `name:detail` has the seconds
-        of `name`. Alertmanager repeats itself at its `repeat_interval` only, so it has two hours.
+        of `name`. Alertmanager repeats itself at its `repeat_interval` only, so it has two hours,
+        unless it is given others here.
     half_life: seconds in which a provider's penalty halves. Each turn from healthy to unhealthy
         adds 1 to it.
     suppress_over: penalty above which a provider is held unhealthy, whatever is reported of it.
@@ -36,12 +38,12 @@ class HealthPolicy:
     """
 
     report_ttl: float = 300.0
-    source_ttls: Mapping[str, float] = field(default_factory=lambda: _SOURCE_TTLS)
+    source_ttls: Mapping[str, float] = field(default_factory=dict, hash=False)
     half_life: float = 60.0
     suppress_over: float = 2.5
     reuse_under: float = 0.75
     max_hold: float = 300.0
-    unhealthy_status: object = MISS
+    unhealthy_status: object = field(default=MISS, hash=False)
     hook_timeout: float = 5.0
 
     def __post_init__(self) -> None:
@@ -49,7 +51,13 @@ class HealthPolicy:
             check_ttl(getattr(self, name), name)
         for source, ttl in self.source_ttls.items():
             check_ttl(ttl, f"source_ttls[{source!r}]")
-        object.__setattr__(self, "source_ttls", MappingProxyType(dict(self.source_ttls)))
+            if ":" in source:
+                raise ConfigurationError(
+                    f"source_ttls[{source!r}]: give the part before the colon, whose seconds all "
+                    "of its parts share"
+                )
+        ttls = MappingProxyType({**_SOURCE_TTLS, **self.source_ttls})
+        object.__setattr__(self, "source_ttls", ttls)
         for name in ("suppress_over", "reuse_under"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
@@ -60,6 +68,10 @@ class HealthPolicy:
                 f"{self.reuse_under} and below {self.ceiling:.3g}, from which the penalty falls "
                 "under reuse_under within max_hold"
             )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return partial(type(self), **{**values, "source_ttls": dict(self.source_ttls)}), ()
 
     @property
     def ceiling(self) -> float:

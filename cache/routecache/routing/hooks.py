@@ -5,7 +5,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from routecache import forking
 from routecache.errors import ConfigurationError
@@ -14,12 +14,22 @@ from routecache.routing.health import AsyncInvalidationHook, Invalidation, Inval
 _log = logging.getLogger("routecache")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+MAX_SENT: Final = 1000
+"""Calls of one coroutine hook that other threads and loops have sent it and that have not ended."""
+
+
+@dataclass(slots=True, eq=False)
 class _Hook:
-    """`loop` is where a coroutine hook runs; None calls a plain one wherever it is told."""
+    """`loop` is where a coroutine hook runs; None calls a plain one wherever it is told.
+
+    sent: calls that are under way there and that nobody awaits.
+    full: the last one found no room.
+    """
 
     call: AsyncInvalidationHook
     loop: asyncio.AbstractEventLoop | None = None
+    sent: int = 0
+    full: bool = False
 
 
 class Hooks:
@@ -39,7 +49,7 @@ class Hooks:
 
     @property
     def failures(self) -> int:
-        """How often a hook raised, or took too long, since the process began."""
+        """How often a hook raised, took too long or had no room, since the process began."""
         return self._failures
 
     def add(self, hook: InvalidationHook) -> Callable[[], None]:
@@ -103,35 +113,50 @@ class Hooks:
         try:
             returned = hook.call(invalidation)
         except Exception as error:  # noqa: BLE001  # a hook may raise anything
-            self._failed(error)
+            self._failed(type(error).__name__)
         else:
             if inspect.iscoroutine(returned):
                 # A plain function that makes one: nobody here can know in which loop to run it.
                 returned.close()
-                self._failed(TypeError())
+                self._failed(TypeError.__name__)
 
     async def _run(self, hook: _Hook, invalidation: Invalidation) -> None:
         try:
             async with asyncio.timeout(self._timeout):
                 await cast("Awaitable[Any]", hook.call(invalidation))
         except Exception as error:  # noqa: BLE001  # a hook may raise anything
-            self._failed(error)
+            self._failed(type(error).__name__)
 
     def _send(
         self, hook: _Hook, loop: asyncio.AbstractEventLoop, invalidation: Invalidation
     ) -> None:
+        with self._lock:
+            full = hook.sent >= MAX_SENT
+            again, hook.full = full and hook.full, full
+            hook.sent += not full
+        if full:
+            self._failed("too many calls under way", silent=again)
+            return
         running = self._run(hook, invalidation)
         try:
-            asyncio.run_coroutine_threadsafe(running, loop)
+            sent = asyncio.run_coroutine_threadsafe(running, loop)
         except RuntimeError as error:  # the loop is closed
             running.close()
-            self._failed(error)
+            self._ended(hook)
+            self._failed(type(error).__name__)
+        else:
+            sent.add_done_callback(lambda _: self._ended(hook))
 
-    def _failed(self, error: Exception) -> None:
+    def _ended(self, hook: _Hook) -> None:
+        with self._lock:
+            hook.sent -= 1
+
+    def _failed(self, why: str, *, silent: bool = False) -> None:
+        """`why` is no exception's text, which may hold keys or secrets, but its type."""
         with self._lock:
             self._failures += 1
-        # The text of an exception may hold keys or secrets; its type does not.
-        _log.warning("an invalidation hook raised %s", type(error).__name__)
+        if not silent:
+            _log.warning("an invalidation hook failed: %s", why)
 
 
 def _is_coroutine_function(hook: Any) -> bool:

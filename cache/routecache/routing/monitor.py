@@ -66,7 +66,7 @@ class HealthMonitor:
     def start(self) -> None:
         """Begin to probe, all providers at once. Harmless when repeated.
 
-        Raises CacheClosedError after `close`.
+        Raises CacheClosedError after `close`, and RuntimeError if no thread can be started.
         """
         with self._lock:
             if self._closed:
@@ -75,10 +75,9 @@ class HealthMonitor:
                 self._stopping = False
                 self._rounds.forget()
                 self._wake = threading.Event()
-                self._thread = threading.Thread(
-                    target=self._run, name="routecache-monitor", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="routecache-monitor", daemon=True)
+                thread.start()  # which fails where no more threads are allowed
+                self._thread = thread
 
     def stop(self) -> None:
         """Probe no more; nothing is reported after it returned. Harmless when repeated.
@@ -104,6 +103,8 @@ class HealthMonitor:
     def tick(self) -> float:
         """Do what is due now; seconds until the next time. For tests, which move the timer."""
         with self._lock:
+            if self._stopping:  # since the monitor's thread looked
+                return 0.0
             late, runs = self._rounds.late(), self._rounds.begin()
             threads = [
                 threading.Thread(
@@ -112,8 +113,8 @@ class HealthMonitor:
                 for run in runs
             ]
             self._running.update(threads)
-        for thread in threads:
-            thread.start()
+        for thread, run in zip(threads, runs, strict=True):
+            self._begin(thread, run)
         for run in late:
             self._report(run, False, TIMED_OUT)
         with self._lock:
@@ -144,11 +145,20 @@ class HealthMonitor:
             wake.clear()
             wake.wait(self.tick())
 
+    def _begin(self, thread: threading.Thread, run: Run) -> None:
+        try:
+            thread.start()
+        except Exception as error:  # noqa: BLE001  # no more threads: tried again when it is due
+            with self._lock:
+                self._rounds.end(run)
+                self._running.discard(thread)
+            _log.warning("a probe could not be started: %s", type(error).__name__)
+
     def _probe(self, run: Run) -> None:
         answer: object
         try:
             answer = self._probes[run.provider]()
-        except Exception as error:  # noqa: BLE001  # a probe may raise anything
+        except BaseException as error:  # noqa: BLE001  # a probe may raise anything, SystemExit too
             answer = error
         with self._lock:
             counts = self._rounds.end(run)
