@@ -1,9 +1,14 @@
 """The code blocks of a page of the documentation, by what their info string says."""
 
+import ast
+import asyncio
+import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,8 +29,11 @@ class Block:
 
     @property
     def code(self) -> CodeType:
-        """Compiled so that a traceback names the page and its line."""
-        return compile("\n" * (self.line - 1) + self.text, str(self.page), "exec")
+        """Compiled so that a traceback names the page and its line; its top level may await."""
+        text = "\n" * (self.line - 1) + self.text
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        code: CodeType = compile(text, str(self.page), "exec", flags)
+        return code
 
 
 def blocks(page: Path, info: str) -> list[Block]:
@@ -36,3 +44,12 @@ def blocks(page: Path, info: str) -> list[Block]:
         for found in _BLOCK.finditer(text)
         if found["info"].strip() == info
     ]
+
+
+def run(shown: Sequence[Block], names: dict[str, Any]) -> None:
+    """Run the blocks one after the other, as one program whose names are in `names`."""
+    with asyncio.Runner() as runner:
+        for block in shown:
+            awaited = eval(block.code, names)
+            if inspect.iscoroutine(awaited):
+                runner.run(awaited)

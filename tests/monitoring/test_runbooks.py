@@ -89,6 +89,34 @@ def test_commands_for_redis_work(name: str, redis_url: str) -> None:
         assert done.returncode in {0, 1, 124}, line
 
 
+@pytest.mark.needs("redis-server", "redis-cli", "bash")
+@pytest.mark.parametrize("refused", ["", "-client|tracking"])
+def test_what_cuts_the_listeners_cuts_ours_and_they_connect_anew(refused: str) -> None:
+    """Either line of the runbook, each where it is for: with CLIENT TRACKING, and where that is
+    refused."""
+    tracked, subscribed = (
+        line for line in shell_lines(RUNBOOKS["RouteCacheInvalidationStalled"]) if "xargs" in line
+    )
+    with One() as redis:
+        redis.primary().ask("ACL", "SETUSER", "router", "on", ">pass", "~*", "&*", "+@all", refused)
+        theirs = redis.url.replace("://", "://router:pass@")
+        with RoutingCache(RoutingSettings(redis_url=theirs)):
+            before = eventually(partial(_listeners, redis))
+            done = subprocess.run(
+                ["bash", "-c", subscribed if refused else tracked], capture_output=True, text=True,
+                timeout=30, check=True, env=environment({"REDIS_URL": redis.url, "PATH": PATH}),
+            )  # fmt: skip
+            assert (done.stdout, done.stderr) == ("1\n" * len(before), "")
+            after = eventually(lambda: _listeners(redis) - before)
+            assert len(after) == len(before) == 1
+
+
+def _listeners(redis: One) -> set[bytes]:
+    """The ids of the clients that hear of changed keys."""
+    lines = bytes(redis.primary().ask("CLIENT", "LIST")).splitlines()
+    return {line.split()[0] for line in lines if re.search(rb" sub=[1-9]", line)}
+
+
 class Prometheus:
     """The deployed rules over one router and its Redis, with short windows."""
 
