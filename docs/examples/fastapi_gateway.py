@@ -112,21 +112,28 @@ class Gateway:
                 headers = {"x-provider": provider}
                 kind = answer.headers.get("content-type")
                 if stream and answer.is_success:
-                    self.health.succeeded(provider)
                     return StreamingResponse(
-                        answer.aiter_bytes(),
+                        self._stream(provider, answer),
                         answer.status_code,
                         headers,
                         kind,
                         background=BackgroundTask(opened.pop_all().aclose),
                     )
                 content = await answer.aread()
-            except httpx.TimeoutException:
-                return Failure("timeout")
-            except httpx.RequestError:  # no connection, or an answer that cannot be decoded
-                return Failure("error")
+            except httpx.RequestError as error:
+                return _failure(error)
             self.health.succeeded(provider)
             return Response(content, answer.status_code, headers, kind)
+
+    async def _stream(self, provider: str, answer: httpx.Response) -> AsyncIterator[bytes]:
+        try:
+            async for part in answer.aiter_bytes():
+                yield part
+        except httpx.RequestError as error:
+            await self.health.failed(provider, _failure(error))
+            yield b'data: {"error": {"message": "the provider broke off", "type": "gateway"}}\n\n'
+        else:
+            self.health.succeeded(provider)
 
     async def _probe(self, provider: str) -> bool:
         return (await self._http.get(self._url(provider, "models"))).is_success
@@ -149,6 +156,11 @@ class Gateway:
 
     def _url(self, provider: str, path: str) -> str:
         return f"{self._config.providers[provider]}/v1/{path}"
+
+
+def _failure(error: httpx.RequestError) -> Failure:
+    """What it says of a provider that it cannot be reached, or not be decoded."""
+    return Failure("timeout" if isinstance(error, httpx.TimeoutException) else "error")
 
 
 def _error(status: int, message: str, retry_after: float | None = None) -> Response:

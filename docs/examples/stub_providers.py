@@ -6,7 +6,8 @@ Every name is a provider of its own, with the part of OpenAI's interface that th
 
     POST /alpha/v1/chat/completions    an answer that says "alpha"
     GET  /alpha/v1/models              what the gateways ask as a probe
-    POST /alpha/mode                   {"mode": "fail"}: ok, fail (500), slow, limit (429)
+    POST /alpha/mode                   {"mode": "fail"}: ok, fail (500), slow, limit (429), break (a
+                                       stream in its middle, all else is answered)
     GET  /calls                        {"alpha": {"chat": 3, "probe": 1}}
 """
 
@@ -23,7 +24,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 SLOW_SECONDS: Final = 5.0
 RETRY_AFTER_SECONDS: Final = 1
 
-_STATUS: Final = {"ok": 200, "slow": 200, "fail": 500, "limit": 429}
+_STATUS: Final = {"ok": 200, "slow": 200, "fail": 500, "limit": 429, "break": 200}
 
 _modes: dict[str, str] = {}
 _calls: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -75,8 +76,10 @@ async def _chat(name: str, request: dict[str, Any], send: Send) -> None:
             {**answer, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
             for delta, reason in deltas
         ]
-        lines = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
-        await _send(send, 200, lines.encode(), b"text/event-stream")
+        lines = [f"data: {json.dumps(event)}\n\n" for event in events] + ["data: [DONE]\n\n"]
+        broken = _modes.get(name) == "break"
+        text = lines[0] if broken else "".join(lines)
+        await _send(send, 200, text.encode(), b"text/event-stream", whole=not broken)
         return
     message = {"role": "assistant", "content": name, "tools": _tools(request)}
     answer["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
@@ -114,9 +117,12 @@ async def _answer(send: Send, status: int, answer: Any) -> None:
     await _send(send, status, json.dumps(answer).encode(), b"application/json")
 
 
-async def _send(send: Send, status: int, body: bytes, kind: bytes) -> None:
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+async def _send(send: Send, status: int, body: bytes, kind: bytes, *, whole: bool = True) -> None:
+    """If it is not the `whole` answer, the server closes the connection after `body`."""
+    headers = [(b"content-type", kind)]
+    if whole:
+        headers.append((b"content-length", str(len(body)).encode()))
     if status == 429:
         headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": not whole})

@@ -17,12 +17,15 @@ Provider: TypeAlias = Callable[[httpx.Request], httpx.Response]
 class Body(httpx.AsyncByteStream):
     """A body that tells whether its connection was given back."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, error: Exception | None = None) -> None:
         self.content = content
+        self.error = error
         self.closed = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield self.content
+        if self.error is not None:
+            raise self.error
 
     async def aclose(self) -> None:
         self.closed = True
@@ -112,3 +115,35 @@ def test_an_answer_that_cannot_be_decoded_sends_the_request_to_the_next_provider
     next_one(example, broken)
     assert bodies
     assert all(body.closed for body in bodies)
+
+
+@in_loop
+async def streams(example: Any, error: Exception | None) -> tuple[list[bytes], bool, list[Body]]:
+    bodies: list[Body] = []
+
+    def answers(_: httpx.Request) -> httpx.Response:
+        bodies.append(Body(b"data: {}", error))
+        return httpx.Response(200, stream=bodies[-1])
+
+    async with memory() as cache:
+        asked = gateway(example, cache, alpha=answers)
+        for _ in range(2):
+            # Two in a row, which do not take it down yet.
+            await asked.health.failed("alpha", example.Failure("error"))
+        answer = await asked.complete(example.ChatRequest(model="m", stream=True))
+        parts = [part async for part in answer.body_iterator]
+        await answer.background()
+        assert answer.headers["x-provider"] == "alpha"
+        await asked.health.failed("alpha", example.Failure("error"))
+        return parts, await asked.health.is_up("alpha"), bodies
+
+
+def test_a_stream_that_ends_well_is_a_success_and_one_that_breaks_off_a_failure(
+    example: Any,
+) -> None:
+    parts, up, bodies = streams(example, None)
+    assert (parts, up, [body.closed for body in bodies]) == ([b"data: {}"], True, [True])
+    parts, up, bodies = streams(example, httpx.ReadError("a secret"))
+    assert (parts[0], up, [body.closed for body in bodies]) == (b"data: {}", False, [True])
+    assert b'"error"' in parts[1]
+    assert b"secret" not in parts[1]
