@@ -7,14 +7,23 @@ real one.
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 
-class APIConnectionError(Exception):
-    """What LiteLLM raises for whatever it cannot explain."""
+class LostError(Exception):
+    """openai.APIConnectionError: there is no connection, or no more."""
+
+
+class LateError(LostError):
+    """openai.APITimeoutError."""
+
+
+class APIConnectionError(LostError):
+    """litellm.exceptions.APIConnectionError: raised for whatever LiteLLM cannot explain."""
 
     status_code = 500
 
@@ -42,6 +51,7 @@ class Router:
 def installed(*modules: str) -> Iterator[None]:
     """`import litellm` gives the fake, and `modules` are imported anew, here and afterwards."""
     fakes: Mapping[str, Mapping[str, Any]] = {
+        "openai": {"APIConnectionError": LostError, "APITimeoutError": LateError},
         "litellm": {"Router": Router, "callbacks": []},
         "litellm.exceptions": {"APIConnectionError": APIConnectionError},
         "litellm.integrations": {},
@@ -69,6 +79,12 @@ def stream_log(deployment: str, **more: Any) -> dict[str, Any]:
     """What `async_log_success_event` is told of a stream that is over."""
     params = {"model_info": attempt(deployment)["model_info"]}
     return {"stream": True, "cache_hit": False, "litellm_params": params, **more}
+
+
+def break_log(deployment: str, error: object, **more: Any) -> dict[str, Any]:
+    """What `async_log_failure_event` is told of a stream that broke off after it had begun."""
+    begun = {"completion_start_time": datetime(2027, 1, 15, 8, tzinfo=UTC), "exception": error}
+    return {**stream_log(deployment), **begun, **more}
 
 
 def retried(*failed: str) -> dict[str, Any]:

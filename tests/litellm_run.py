@@ -16,6 +16,7 @@ import httpx
 import litellm
 
 from routecache import AsyncRoutingCache, RoutingSettings
+from routecache.adapters.failure import Failure
 from routecache.adapters.litellm import Deployment, RoutingCacheCallback
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -49,6 +50,7 @@ class Trial:
             self.cache, choose=self._choose, failures=2, cooldown=3600
         )
         self._succeeded = asyncio.Event()
+        self._failed = asyncio.Event()
 
     async def _choose(self, content: Any, deployments: Sequence[Deployment]) -> str:
         names: list[str] = [deployment["model_info"]["id"] for deployment in deployments]
@@ -86,23 +88,27 @@ class Trial:
 
     async def told_of_success(self) -> bool:
         """Whether the callback is told of a success; of streams it is told in the background."""
-        try:
-            async with asyncio.timeout(10):
-                await self._succeeded.wait()
-        except TimeoutError:
-            return False
-        self._succeeded.clear()
-        return True
+        return await _comes(self._succeeded)
+
+    async def told_of_failure(self) -> bool:
+        return await _comes(self._failed)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Trial"]:
-        succeeded = self.callback.health.succeeded
+        health = self.callback.health
+        succeeded, failed = health.succeeded, health.failed
 
-        def told(provider: str) -> None:
+        def told_of_success(provider: str) -> None:
             succeeded(provider)
             self._succeeded.set()
 
-        self.callback.health.succeeded = told  # type: ignore[method-assign]
+        async def told_of_failure(provider: str, failure: Failure) -> bool:
+            down = await failed(provider, failure)
+            self._failed.set()
+            return down
+
+        health.succeeded = told_of_success  # type: ignore[method-assign]
+        health.failed = told_of_failure  # type: ignore[method-assign]
         litellm.callbacks.append(self.callback)
         try:
             yield self
@@ -110,6 +116,16 @@ class Trial:
             litellm.callbacks.remove(self.callback)
             await self.callback.health.close()
             await self.cache.close()
+
+
+async def _comes(event: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(10):
+            await event.wait()
+    except TimeoutError:
+        return False
+    event.clear()
+    return True
 
 
 async def streams(trial: Trial) -> object:
@@ -122,6 +138,29 @@ async def streams(trial: Trial) -> object:
     await trial.failing(stream=True)
     await trial.failing(stream=True)
     return {"answers": answers, "up": up, "up after two in a row": await trial.up()}
+
+
+async def broken(trial: Trial) -> object:
+    """Streams that alpha breaks off after they have begun."""
+    await trial.mode("alpha", "break")
+    answers = [await trial.ask(stream=True)]
+    await trial.told_of_failure()
+    up = await trial.up()
+    answers.append(await trial.ask(stream=True))
+    await trial.told_of_failure()
+    await trial.mode("alpha", "ok")
+    return {"answers": answers, "up after one": up, "up after two": await trial.up()}
+
+
+async def left_alone(trial: Trial) -> object:
+    """Streams whose caller has had enough after the first part."""
+    for _ in range(3):
+        answer = await trial.router.acompletion("chat", HELLO, stream=True)
+        await anext(answer)
+        await answer.aclose()
+    # What is told in the background is told in turn.
+    answer = await trial.ask(stream=True)
+    return {"answer": answer, "told": await trial.told_of_success(), "up": await trial.up()}
 
 
 async def made_up(trial: Trial) -> object:
@@ -150,7 +189,15 @@ async def retry(trial: Trial) -> object:
 
 
 async def main(stubs: str) -> None:
-    trials = ((streams, 0), (made_up, 0), (own_key, 0), (session, 0), (retry, 1))
+    trials = (
+        (streams, 0),
+        (broken, 0),
+        (left_alone, 0),
+        (made_up, 0),
+        (own_key, 0),
+        (session, 0),
+        (retry, 1),
+    )
     seen = {}
     async with httpx.AsyncClient(timeout=30) as http:
         for scenario, retries in trials:

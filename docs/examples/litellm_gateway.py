@@ -6,6 +6,7 @@ Settings: `gateway_config.py`, REDIS_URL and ROUTING_CACHE_*. Needs
 `pip install 'routecache[litellm]' fastapi uvicorn`.
 """
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -109,8 +110,8 @@ async def chat_completions(request: Request) -> Response:
         answer = await router.acompletion(**asked)
     except Exception as error:  # noqa: BLE001  # LiteLLM raises an exception of its own per status
         status = getattr(error, "status_code", None)
-        message = {"error": {"message": "no deployment answered", "type": type(error).__name__}}
-        return JSONResponse(message, status if isinstance(status, int) else 500)
+        status = status if isinstance(status, int) else 500
+        return JSONResponse(_error("no deployment answered", error), status)
     if asked.get("stream"):
         return StreamingResponse(_events(answer), media_type="text/event-stream")
     return Response(answer.model_dump_json(), media_type="application/json")
@@ -124,6 +125,13 @@ def _asked(body: object) -> dict[str, Any]:
 
 
 async def _events(chunks: Any) -> AsyncIterator[str]:
-    async for chunk in chunks:
-        yield f"data: {chunk.model_dump_json(exclude_none=True)}\n\n"
-    yield "data: [DONE]\n\n"
+    try:
+        async for chunk in chunks:
+            yield f"data: {chunk.model_dump_json(exclude_none=True)}\n\n"
+        yield "data: [DONE]\n\n"
+    except Exception as error:  # noqa: BLE001  # as above
+        yield f"data: {json.dumps(_error('the deployment broke off', error))}\n\n"
+
+
+def _error(message: str, error: Exception) -> dict[str, Any]:
+    return {"error": {"message": message, "type": type(error).__name__}}

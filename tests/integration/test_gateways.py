@@ -75,6 +75,25 @@ def test_a_provider_in_trouble_is_routed_around_by_both_processes(
     eventually(lambda: untouched(routers, "beta") and routers.calls("beta", "probe") > probed)
 
 
+def test_a_provider_that_breaks_streams_off_is_routed_around(routers: Fleet) -> None:
+    first, _ = routers.gateways
+
+    def broken() -> list[str]:
+        """What those of new users were sent whose stream broke off."""
+        answers = [first.ask(stream=True) for _ in range(12)]
+        assert {answer.status for answer in answers} == {200}
+        return [answer.body for answer in answers if "[DONE]" not in answer.body]
+
+    def avoided() -> bool:
+        before = routers.calls("beta")
+        return not broken() and routers.calls("beta") == before
+
+    routers.mode("beta", "break")
+    told = eventually(broken)
+    assert all('"beta"' in body and '"error"' in body for body in told)
+    assert eventually(avoided)
+
+
 def test_news_of_a_provider_reaches_a_process_that_never_asked_it(routers: Fleet) -> None:
     first, second = routers.gateways
     regulars = [f"regular-{n}" for n in range(12)]

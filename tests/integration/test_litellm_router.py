@@ -41,6 +41,18 @@ def test_a_streamed_success_between_failures_begins_them_anew(seen: dict[str, An
     }
 
 
+def test_streams_that_a_deployment_breaks_off_take_it_down(seen: dict[str, Any]) -> None:
+    assert seen["broken"] == {
+        "answers": ["APIConnectionError"] * 2,
+        "up after one": True,
+        "up after two": False,
+    }
+
+
+def test_streams_that_their_caller_leaves_take_no_deployment_down(seen: dict[str, Any]) -> None:
+    assert seen["left_alone"] == {"answer": "alpha", "told": True, "up": True}
+
+
 def test_an_error_that_a_request_makes_up_takes_no_deployment_down(seen: dict[str, Any]) -> None:
     assert seen["made_up"] == {"answers": ["RateLimitError"], "up": True}
 

@@ -4,11 +4,21 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from routecache import AsyncRoutingCache, RoutingSettings
 from tests.helpers import in_loop
-from tests.litellm_fake import APIConnectionError, attempt, installed, retried, stream_log
+from tests.litellm_fake import (
+    APIConnectionError,
+    LateError,
+    LostError,
+    attempt,
+    break_log,
+    installed,
+    retried,
+    stream_log,
+)
 
 if TYPE_CHECKING:
     from routecache.adapters.litellm import Deployment, RoutingCacheCallback
@@ -50,9 +60,13 @@ def memory() -> AsyncRoutingCache:
 
 
 def callback(cache: AsyncRoutingCache, **arguments: Any) -> "RoutingCacheCallback":
+    import litellm
+
     from routecache.adapters.litellm import RoutingCacheCallback
 
-    return RoutingCacheCallback(cache, **arguments)
+    made = RoutingCacheCallback(cache, **arguments)
+    litellm.callbacks.append(made)
+    return made
 
 
 async def left(
@@ -122,6 +136,77 @@ async def test_what_is_no_streams_success_leaves_failures_in_a_row(told: dict[st
         await routing.async_log_success_event(told, None, None, None)
         await fail(routing, "a")
         assert await left(routing, "a", "b") == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (httpx.RemoteProtocolError("a secret"), "error"),
+        (httpx.ReadTimeout("a secret"), "timeout"),
+        (LostError(), "error"),
+        (LateError(), "timeout"),
+        (Refused(503), "error"),
+        (Refused(408), "timeout"),
+    ],
+)
+@in_loop
+async def test_a_stream_that_the_provider_breaks_off_is_a_failure(
+    error: Exception, kind: str
+) -> None:
+    async with memory() as cache:
+        routing = callback(cache, failures=2)
+        for _ in range(2):
+            assert await left(routing, "a", "b") == ["a", "b"]
+            await routing.async_log_failure_event(break_log("a", error), None, None, None)
+        assert await left(routing, "a", "b") == ["b"]
+        assert await cache.get_provider_status("a") == {"up": False, "why": kind}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        break_log("a", Refused(400)),
+        break_log("a", APIConnectionError()),
+        break_log("a", ValueError("a secret")),
+        break_log("a", None),
+        break_log("a", LostError(), completion_start_time=None),
+        break_log("a", LostError(), stream=False),
+        break_log("a", LostError(), litellm_params={}),
+    ],
+    ids=[
+        "an error of the caller",
+        "unexplained",
+        "of no connection",
+        "of no error",
+        "entered by the other hook",
+        "no stream",
+        "of nobody",
+    ],
+)
+@in_loop
+async def test_another_end_of_a_stream_counts_for_nothing(told: dict[str, Any]) -> None:
+    async with memory() as cache:
+        routing = callback(cache, failures=1)
+        await routing.async_log_failure_event(told, None, None, None)
+        assert await left(routing, "a", "b") == ["a", "b"]
+
+
+@in_loop
+async def test_a_callback_that_was_taken_out_hears_no_more_of_streams() -> None:
+    import litellm
+
+    async with memory() as cache:
+        routing = callback(cache, failures=1)
+        litellm.callbacks.remove(routing)
+        await routing.async_log_failure_event(break_log("a", LostError()), None, None, None)
+        assert await left(routing, "a", "b") == ["a", "b"]
+
+
+@in_loop
+async def test_litellm_can_tell_callbacks_of_one_process_apart() -> None:
+    async with memory() as cache:
+        names = {callback(cache).callback_name for _ in range(3)}
+        assert len(names) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,15 @@
 """`RoutingCacheCallback`: LiteLLM's Router asks routecache who is up and who was chosen."""
 
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 try:
+    # LiteLLM brings httpx and openai, whose errors it passes on where a stream breaks off.
+    import httpx
+    import litellm
+    import openai
     from litellm.exceptions import APIConnectionError
     from litellm.integrations.custom_logger import CustomLogger
 except ImportError as missing:
@@ -25,6 +30,7 @@ Choose: TypeAlias = Callable[[Any, Sequence[Deployment]], Awaitable[str]]
 _MADE_UP: Final = ("mock_response", "mock_timeout")
 
 _log = logging.getLogger("routecache")
+_numbers = itertools.count(1)
 
 
 class RoutingCacheCallback(CustomLogger):
@@ -38,7 +44,7 @@ class RoutingCacheCallback(CustomLogger):
     taken from the cache, until its TTL ends or its deployment is reported unhealthy. Requests of
     one context whose candidates differ, as tags or access groups make them, have choices of their
     own. An attempt that failed is told of before the Router tries again, and the request is then
-    sent to another deployment; of a stream LiteLLM tells when it is over, in the background.
+    sent to another deployment; how a stream ended LiteLLM tells in the background.
 
     A deployment is called by its `model_info.id`, which should be set: LiteLLM's own is a digest
     of its parameters, and `/metrics` shows it as the label `provider`.
@@ -71,6 +77,8 @@ class RoutingCacheCallback(CustomLogger):
         probe_timeout: float = 1.0,
     ) -> None:
         super().__init__()
+        # LiteLLM tells of streams one callback of each class and name, for good: the first.
+        self.callback_name = f"routecache-{next(_numbers)}"
         self.health = ProviderHealth(
             cache,
             probe=probe,
@@ -140,11 +148,28 @@ class RoutingCacheCallback(CustomLogger):
         self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
         """Enter a stream that came to its end."""
+        deployment = self._streamed_by(kwargs)
         # What a cache of LiteLLM's answered says nothing of the deployment.
-        if kwargs.get("stream") is True and kwargs.get("cache_hit") is not True:
-            deployment = _id_of(kwargs.get("litellm_params"))
-            if deployment is not None:
-                self.health.succeeded(deployment)
+        if deployment is not None and kwargs.get("cache_hit") is not True:
+            self.health.succeeded(deployment)
+
+    async def async_log_failure_event(
+        self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
+        """Enter a stream that broke off after it had begun."""
+        deployment = self._streamed_by(kwargs)
+        # What fails before, the deployment hook is told of.
+        if deployment is not None and kwargs.get("completion_start_time") is not None:
+            failure = _breach_of(kwargs.get("exception"))
+            if failure is not None:
+                await self.health.failed(deployment, failure)
+
+    def _streamed_by(self, event: Mapping[str, Any]) -> str | None:
+        """The id of the deployment whose stream a log event is about, if it is about one."""
+        # LiteLLM keeps on telling of streams who is no longer one of its callbacks.
+        if event.get("stream") is not True or not any(one is self for one in litellm.callbacks):
+            return None
+        return _id_of(event.get("litellm_params"))
 
     async def _chosen(
         self,
@@ -235,7 +260,7 @@ def _failed_at(request: Mapping[str, Any]) -> Iterator[str]:
                 yield found
 
 
-def _failure_of(exception: Exception) -> Failure | None:
+def _failure_of(exception: object) -> Failure | None:
     """What LiteLLM's exception says of the deployment; each of its kinds names an HTTP status."""
     status = getattr(exception, "status_code", None)
     # Whatever LiteLLM cannot explain is an APIConnectionError, also what a request itself caused;
@@ -245,6 +270,17 @@ def _failure_of(exception: Exception) -> Failure | None:
     headers = getattr(getattr(exception, "response", None), "headers", None)
     wait = headers.get("retry-after") if isinstance(headers, Mapping) else None
     return failure_of(status, wait if isinstance(wait, str) else None)
+
+
+def _breach_of(exception: object) -> Failure | None:
+    """What it says of the deployment that a stream broke off with `exception`."""
+    if getattr(exception, "status_code", None) is not None:
+        return _failure_of(exception)
+    if isinstance(exception, httpx.TimeoutException | openai.APITimeoutError):
+        return Failure("timeout")
+    # Other errors without a status may be the request's: a content filter tells so in the stream.
+    lost = isinstance(exception, httpx.TransportError | openai.APIConnectionError)
+    return Failure("error") if lost else None
 
 
 def _told(error: Exception) -> None:
