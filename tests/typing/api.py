@@ -83,7 +83,7 @@ with RoutingCache(RoutingSettings.from_env({})) as routing:
     assert_type(routing.add_invalidation_hook(print), Callable[[], None])
     assert_type(routing.provider_reports("p"), tuple[HealthReport, ...])
     assert_type(routing.warm(providers={"p": "up"}), RoutingWarmResult)
-    routing.clear_all()
+    assert_type(routing.clear_all(), bool)
     with HealthMonitor(routing, {"p": lambda: True}, policy=MonitorPolicy(interval=5)) as monitor:
         assert_type(monitor, HealthMonitor)
         monitor.stop()
@@ -128,7 +128,7 @@ async def awaited() -> None:
         routing.add_invalidation_hook(heard)
         assert_type(await routing.warm(providers={"p": "up"}), RoutingWarmResult)
         assert_type(routing.get_stats(), dict[str, Any])
-        await routing.clear_all()
+        assert_type(await routing.clear_all(), bool)
         async with AsyncHealthMonitor(routing, {"p": well}) as monitor:
             assert_type(monitor, AsyncHealthMonitor)
             await monitor.stop()
