@@ -18,8 +18,8 @@ monitoring` from the code's own configuration (`exporters/routecache_exporters/p
 fails if it is stale. `routecache rules --show-config` prints what can be chosen, `routecache rules
 --config my.yaml --write DIR` writes rules with one's own choice.
 
-Names are without their common prefix `RouteCache`, and lead to the runbook. *threshold* and
-*floor*: what its number is held against, and the traffic below which it says nothing.
+Names are without their common prefix `RouteCache`, and link to the runbook. *threshold*: the limit
+of the alert's number; *floor*: the traffic below which it stays silent.
 
 | alert | severity | for | meaning | threshold | floor | held back by |
 |---|---|---|---|---|---|---|
@@ -56,17 +56,19 @@ One file each, to be installed one by one; a group reads the recorded series of 
 _PROOF: Final = """
 ## Seen to fire
 
-Each alert has a fault that it is proved by: routers in processes of their own, Redis, its exporter,
-Prometheus, Alertmanager and a webhook are started, the fault is put in and taken out again, and
-what was notified is held against the masks above. With `prometheus`, `prometheus-alertmanager`,
+Each alert but Watchdog and RecentCause, which notify nobody, has a fault of its own ([what was
+seen](alerts-proven.md)): routers in processes of their own, Redis, its exporter, Prometheus,
+Alertmanager and a webhook are started, the fault is put in and taken out again, and what was
+notified is held against the masks above. With `prometheus`, `prometheus-alertmanager`,
 `prometheus-redis-exporter` and `redis-server` on the PATH:
 
     make fault                      # which faults there are, and whose they are
     make fault FAULT=redis_slow     # one of them, in about 6 minutes
     make faults                     # all of them, and docs/alerts-proven.md
 
-And when nothing is wrong nobody is notified: `make quiet-healthy`, `make quiet-rollout` and `make
-quiet-night`, each of which ends with a fault that has to be told.
+Whether anybody is notified when nothing is wrong is tried by `make quiet-healthy`, `make
+quiet-rollout` and `make quiet-night`, each of which ends with a fault that has to be told
+([results](alerts-proven.md#quiet-when-nothing-is-wrong)).
 """
 
 
