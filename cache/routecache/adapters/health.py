@@ -104,8 +104,12 @@ class ProviderHealth:
     async def those_up(self, providers: Iterable[str]) -> list[str]:
         """Those of `providers` that may be used, in their order."""
         names = list(providers)
-        first = [name for name in dict.fromkeys(names) if name not in self._known]
+        known = self._known
+        first = [name for name in names if name not in known]
+        if len(first) < 2:
+            return [name for name in names if await self.is_up(name)]
         # Each may wait for a probe: one after the other these would add up.
+        first = list(dict.fromkeys(first))
         asked = dict(zip(first, await asyncio.gather(*map(self.is_up, first)), strict=True))
         return [
             name for name in names if (asked[name] if name in asked else await self.is_up(name))

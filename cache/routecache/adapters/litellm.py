@@ -104,17 +104,18 @@ class RoutingCacheCallback(CustomLogger):
         """The deployments that the Router may use for this attempt: those up, or the chosen one."""
         request = request_kwargs or {}
         try:
-            well = set(await self.health.those_up(map(_name, healthy_deployments)))
+            names = [_name(d) for d in healthy_deployments]
+            well = set(await self.health.those_up(names))
             up = [d for d in healthy_deployments if _name(d) in well]
-            failed = set(_failed_at(request))
-            left = [d for d in up if _name(d) not in failed] or up
+            failed = list(_failed_at(request))
+            left = ([d for d in up if _name(d) not in failed] or up) if failed else up
             if self._choose is None or len(left) < 2:
                 return left or healthy_deployments
         except Exception as error:  # noqa: BLE001  # raised here, it would fail the request
             _told(error)
             return healthy_deployments
         try:
-            chosen = await self._chosen(model, healthy_deployments, up, request)
+            chosen = await self._chosen(model, names, up, request)
         except _NoCandidateError:
             self._tell_of_no_id()
             return left
@@ -174,20 +175,19 @@ class RoutingCacheCallback(CustomLogger):
     async def _chosen(
         self,
         model: str,
-        candidates: list[dict[str, Any]],
+        names: list[str],
         up: list[dict[str, Any]],
         request: Mapping[str, Any],
     ) -> str:
-        """The id of the deployment for this request, one of `up` but for races."""
+        """The id of the deployment for this request among `names`, one of `up` but for races."""
         content = model if self._context is None else self._context(model, request)
         context = RequestContext(content)
-        names = sorted(map(_name, candidates))
         chosen = await self._choice(context, content, names, up)
         if chosen in names:
             return chosen
         # It was chosen among others and is good for these. To drop it would have two kinds of
         # requests drop each other's, in all processes, once for each request.
-        among = RequestContext({"context": context.content, "candidates": names})
+        among = RequestContext({"context": context.content, "candidates": sorted(names)})
         return await self._choice(among, content, names, up)
 
     async def _choice(
