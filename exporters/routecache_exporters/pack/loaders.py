@@ -97,7 +97,7 @@ def _stampede(config: Config) -> Alert:
         "Processes of <job> load the same values of cache <cache> at once.",
         "<percent> of the loader calls of cache <cache> found when they were done that another "
         f"process had loaded the value meanwhile (limit {percent(limit.threshold or 0)}). "
-        "Policy(distributed_lock=True) has one of them load.",
+        "Policy(distributed_lock=True) of a manager of one's own has one of them load.",
         labels=("cache",), limit="share of loads; loads/s",
     )  # fmt: skip
 

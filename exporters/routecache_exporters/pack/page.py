@@ -97,7 +97,7 @@ def _alert(alert: Alert, config: Config) -> str:
     what, _, of_what = alert.limit.partition("; ")
     if limit is not None and limit.threshold is not None:
         threshold = f"{limit.threshold:g} {what}"
-        floor = f"{limit.floor:g} {of_what}" if limit.floor is not None else ""
+        floor = _rate(limit.floor, of_what) if limit.floor is not None else ""
     elif alert.limit:
         objective = config.objectives
         floors = {
@@ -106,7 +106,7 @@ def _alert(alert: Alert, config: Config) -> str:
             "FreshnessBudgetBurn": objective.freshness.floor,
         }
         threshold = _burns(alert, config) if alert.name in floors else alert.limit
-        floor = f"{floors[alert.name]:g} look-ups/s" if alert.name in floors else ""
+        floor = _rate(floors[alert.name], "look-ups/s") if alert.name in floors else ""
     held = [cause for cause, mask in config.masks.items() if _holds(cause, mask, alert)]
     return _row(
         f"[{alert.name}](../deploy/runbooks/{PREFIX}{alert.name}.md)",
@@ -117,6 +117,10 @@ def _alert(alert: Alert, config: Config) -> str:
         floor,
         ", ".join(held),
     )
+
+
+def _rate(number: float, what: str) -> str:
+    return f"{number:g} {what.replace('s/s', '/s') if number == 1 else what}"
 
 
 def _holds(cause: str, mask: Mask, alert: Alert) -> bool:
