@@ -164,7 +164,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({
     "l1_shrunk": Fault(
         "L1 holds 5 of 60 keys", ("L1Thrashing",),
         *_told(begin={"cache": {"l1_maxsize": 5}}, end={"cache": {"l1_maxsize": 200}}),
-        plan=Plan(habits={"keys": 60}),
+        plan=Plan(cache={"l1_ttl": 8.0, "l2_ttl": 16.0}, habits={"keys": 60}),
     ),
     "miss_ratio_jump": Fault(
         "six look-ups in ten ask for what nobody has asked for", ("MissRatioJumped",),
