@@ -117,6 +117,12 @@ def _listeners(redis: One) -> set[bytes]:
     return {line.split()[0] for line in lines if re.search(rb" sub=[1-9]", line)}
 
 
+@every_runbook
+def test_advice_about_a_policy_says_that_the_routing_caches_take_none(name: str) -> None:
+    text = " ".join(RUNBOOKS[name].read_text(encoding="utf-8").split())
+    assert "Policy(" not in text or "of your own" in text
+
+
 class Prometheus:
     """The deployed rules over one router and its Redis, with short windows."""
 
