@@ -211,6 +211,20 @@ def test_every_process_finds_the_status_of_an_unhealthy_provider_until_it_is_wel
     assert a.cache.get_provider_status("openai", MISS) is MISS
 
 
+@pytest.mark.promise(1)
+def test_a_process_that_ends_leaves_no_status_behind_for_longer_than_its_policy_says(
+    routers: Callable[..., Router],
+) -> None:
+    """It was told by an alert, which counts for two hours, and hears of no end."""
+    a, b = routers(HealthPolicy(unhealthy_status="down", status_ttl=60)), routers()
+    a.cache.report_provider_health("openai", False, source="alertmanager:f1")
+    a.close()
+    assert b.cache.get_provider_status("openai") == "down"
+    left = b.managers[0].ttl("openai")
+    assert left is not None
+    assert left <= 60
+
+
 @pytest.mark.promise(8)
 @pytest.mark.parametrize(
     ("health", "stated"),

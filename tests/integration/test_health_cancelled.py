@@ -6,36 +6,16 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from routecache import (
-    AsyncRoutingCache,
-    BaseCacheManager,
-    HealthPolicy,
-    Policy,
-    RoutingCache,
-    RoutingSettings,
-)
+from routecache import AsyncRoutingCache, HealthPolicy, RoutingSettings
 from routecache.adapters.failure import Failure
 from routecache.adapters.health import DOWN, ProviderHealth
 from routecache.routing.health import Invalidation
 from tests.helpers import cut_short, in_loop
+from tests.patient import Patient
 from tests.servers import RedisServer
 
 STATED = HealthPolicy(unhealthy_status=DOWN)
 ERROR = Failure("error")
-
-
-class Patient(RoutingCache):
-    """One whose calls to Redis have time on a busy machine."""
-
-    def _manager(self, name: str, maxsize: int, ttl: float) -> BaseCacheManager:
-        return BaseCacheManager(
-            maxsize,
-            ttl,
-            cache_prefix=f"cancelled:{name}",
-            name=name,
-            redis_url=self.settings.redis_url,
-            policy=Policy(l2_timeout=10.0),
-        )
 
 
 class Fleet:

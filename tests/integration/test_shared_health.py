@@ -6,6 +6,7 @@ from routecache import AsyncRoutingCache, HealthPolicy, RoutingSettings
 from routecache.adapters.failure import Failure
 from routecache.adapters.health import DOWN, ProviderHealth
 from tests.helpers import in_loop
+from tests.patient import Patient
 from tests.servers import RedisServer
 
 
@@ -19,9 +20,15 @@ async def works(_provider: str) -> bool:
 
 @in_loop
 async def test_a_failure_is_known_to_a_process_that_starts_later(redis_server: RedisServer) -> None:
-    async with cache_on(redis_server) as first, cache_on(redis_server) as second:
-        await ProviderHealth(first).failed("p", Failure("rate_limit", 60.0))
-        assert not await ProviderHealth(second, probe=works).is_up("p")
+    settings = RoutingSettings(redis_url=redis_server.url)
+    with Patient(settings) as first:
+        await ProviderHealth(AsyncRoutingCache.from_sync(first)).failed(
+            "p", Failure("rate_limit", 60.0)
+        )
+    with Patient(settings) as later:
+        health = ProviderHealth(AsyncRoutingCache.from_sync(later), probe=works)
+        assert not await health.is_up("p")
+        await health.close()
 
 
 @pytest.mark.parametrize("status", [DOWN, None])

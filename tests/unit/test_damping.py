@@ -67,6 +67,7 @@ def test_a_clock_that_is_read_late_does_not_raise_the_penalty() -> None:
         ("half_life", -1),
         ("max_hold", math.inf),
         ("hook_timeout", math.nan),
+        ("status_ttl", 0),
         ("source_ttls", {"probe": 0}),
         ("source_ttls", {"probe:eu": 60.0}),
         ("suppress_over", 0.5),

@@ -203,8 +203,10 @@ def test_a_status_that_says_unhealthy_lives_as_long_as_that_and_is_renewed_in_ti
 
 
 def stating(timer: ManualTimer, **policy: Any) -> HealthBoard:
-    """A board that stores what it holds of an unhealthy provider."""
-    return HealthBoard(HealthPolicy(unhealthy_status="down", **policy), timer)
+    """A board that stores what it holds of an unhealthy provider, for two hours at most."""
+    return HealthBoard(
+        HealthPolicy(**{"unhealthy_status": "down", "status_ttl": 7200, **policy}), timer
+    )
 
 
 def stated(board: HealthBoard) -> list[tuple[str, float]]:
@@ -274,6 +276,38 @@ def test_a_provider_that_flaps_is_stated_anew_twice_in_half_a_minute_at_most(
         renewed += [timer()] * [kind for kind, _ in stated(board)].count("renew")
         timer.advance(seconds)
     assert all(after - before >= 30 for before, after in zip(renewed, renewed[2:], strict=False))
+
+
+def test_a_status_is_stored_for_no_longer_than_it_may_be_left_behind(timer: ManualTimer) -> None:
+    """An alert counts for two hours; the process may end before, and be the only one who knew."""
+    board = stating(timer, status_ttl=900)
+    board.report("p", False, "alertmanager:1", "")
+    assert stated(board) == [("drop", 900)]
+    expires, renewed = timer() + 900, 0
+    for _ in range(40):  # more than three hours of it, repeated each five minutes
+        timer.advance(300)
+        assert timer() < expires, "it never lapses in between"
+        board.report("p", False, "alertmanager:1", "")
+        for kind, ttl in stated(board):
+            assert (kind, ttl) == ("renew", 900)
+            expires, renewed = timer() + ttl, renewed + 1
+    assert renewed == 20
+    assert HealthPolicy().status_ttl == 900
+
+
+@pytest.mark.parametrize("gone", [("p",), ()], ids=["one", "all"])
+def test_a_status_that_somebody_forgot_is_stored_anew_by_the_next_bad_report(
+    timer: ManualTimer, gone: tuple[str, ...]
+) -> None:
+    board = stating(timer)
+    board.report("p", False, "router", "")
+    assert stated(board) == [("drop", 300)]
+    board.statuses_gone("another")
+    board.report("p", False, "router", "")
+    assert stated(board) == []
+    board.statuses_gone(*gone)
+    board.report("p", False, "router", "")
+    assert stated(board) == [("renew", 300)]
 
 
 def test_sources_that_disagree_state_it_anew_no_more_often(timer: ManualTimer) -> None:

@@ -17,6 +17,7 @@ import routecache
 from routecache import (
     MISS,
     AsyncRoutingCache,
+    HealthPolicy,
     RequestContext,
     RoutingCache,
     RoutingSettings,
@@ -240,6 +241,19 @@ def test_warm_stores_before_the_first_request(cache: Any) -> None:
     assert cache.get_normalized_tool("Web") == "search"
     cache.invalidate_provider("openai")
     assert cache.get_provider_status("openai") is None
+
+
+def test_what_is_invalidated_or_cleared_is_stated_anew_by_the_next_bad_report() -> None:
+    """Forgetting a status is no verdict: the provider is still unhealthy here."""
+    policy = HealthPolicy(unhealthy_status="down")
+    with RoutingCache(RoutingSettings(enable_redis=False), health=policy) as cache:
+        cache.report_provider_health("openai", False)
+        for forget in (lambda: cache.invalidate_provider("openai"), cache.clear_all):
+            assert cache.get_provider_status("openai") == "down"
+            forget()
+            assert cache.get_provider_status("openai") is None
+            cache.report_provider_health("openai", False)
+        assert cache.get_provider_status("openai") == "down"
 
 
 def test_clear_all_empties_every_cache(cache: Any) -> None:

@@ -36,7 +36,8 @@ class ProviderHealth:
 
     What other sources report to the cache counts as well, and so does its damping: a provider that
     one of them calls unhealthy, or that is held for flapping, is not up in this process, whatever
-    probes say; with `HealthPolicy(unhealthy_status=DOWN)` it is in none.
+    probes say. With `HealthPolicy(unhealthy_status=DOWN)` it is in none, until a process that was
+    not told so finds that it fails, and later that it works: the last status stored counts.
 
     Args:
         cache: where statuses are kept; closing it is the caller's. It should hold no others.

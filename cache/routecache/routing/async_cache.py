@@ -156,6 +156,7 @@ class AsyncRoutingCache:
     async def invalidate_provider(self, provider: str) -> None:
         """See `RoutingCache.invalidate_provider`."""
         await self._provider.delete(check_text(provider, "a provider"))
+        self.core.health.statuses_gone(provider)
         await self._drop_naming(provider, "explicit")
         await self.core.hooks.tell_awaited(Invalidation("all", provider, "explicit"))
 
@@ -205,6 +206,7 @@ class AsyncRoutingCache:
     async def clear_all(self) -> bool:
         """See `RoutingCache.clear_all`."""
         cleared = [await cache.clear() for cache in self._caches()]
+        self.core.health.statuses_gone()
         return all(cleared)
 
     # The whole

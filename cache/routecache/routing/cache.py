@@ -201,6 +201,7 @@ class RoutingCache:
     def invalidate_provider(self, provider: str) -> None:
         """Forget the status of `provider` and every model selection and chain that names it."""
         self._provider.delete(check_text(provider, "a provider"))
+        self.core.health.statuses_gone(provider)
         self._drop_naming(provider, "explicit")
         self.core.hooks.tell(Invalidation("all", provider, "explicit"))
 
@@ -278,6 +279,7 @@ class RoutingCache:
     def clear_all(self) -> bool:
         """Empty all four caches in both tiers; False if L2 failed at one of them."""
         cleared = [cache.clear() for cache in self._caches()]
+        self.core.health.statuses_gone()
         return all(cleared)
 
     # The whole

@@ -73,7 +73,11 @@ class HealthBoard:
                 known.due = "restore" if known.may_stand else None
             elif not was_bad:
                 known.due = "drop"
-            elif known.due is None and self._stated and known.is_misstated(now):
+            elif (
+                known.due is None
+                and self._stated
+                and known.is_misstated(now, self.policy.status_ttl)
+            ):
                 known.due = "renew"
 
     def next_step(self, provider: str) -> "Step | None":
@@ -93,7 +97,7 @@ class HealthBoard:
             ttl = 0.0
             if kind != "restore" and self._stated:
                 now = self.timer()
-                ttl = known.ends_in(now)
+                ttl = min(known.ends_in(now), self.policy.status_ttl)
                 known.stated_at, known.stated_until = now, now + ttl
             status = self.policy.unhealthy_status if ttl > 0 else MISS
             return Step(self, known, kind, status, ttl)
@@ -117,6 +121,13 @@ class HealthBoard:
                 known.due = known.due or step.kind
             elif step.kind != "renew":
                 known.has_to_tell(step.kind)
+
+    def statuses_gone(self, *providers: str) -> None:
+        """Statuses of `providers`, or of all, were forgotten: the next bad report stores them."""
+        with self._lock:
+            for provider in providers or self._known:
+                if (known := self._known.get(provider)) is not None:
+                    known.stated_until = 0.0
 
     def provider_health(self) -> dict[str, bool]:
         """Whether each provider is healthy that a source still tells of, or that is held."""

@@ -28,6 +28,8 @@ class HealthPolicy:
     max_hold: seconds for which a provider that does not turn any more is held at most.
     unhealthy_status: what every process finds as the status of an unhealthy provider, for as long
         as it is unhealthy. MISS forgets the status, so that it is loaded.
+    status_ttl: seconds for which that is stored at most. Reports that repeat themselves within
+        half of it renew it. A process that ends before the provider is well leaves it behind.
     hook_timeout: seconds that a coroutine hook may take.
 
     The penalty is that of BGP's route flap damping (RFC 2439, section 4), with its exponential
@@ -45,9 +47,10 @@ class HealthPolicy:
     max_hold: float = 300.0
     unhealthy_status: object = field(default=MISS, hash=False)
     hook_timeout: float = 5.0
+    status_ttl: float = 900.0
 
     def __post_init__(self) -> None:
-        for name in ("report_ttl", "half_life", "max_hold", "hook_timeout"):
+        for name in ("report_ttl", "half_life", "max_hold", "hook_timeout", "status_ttl"):
             check_ttl(getattr(self, name), name)
         for source, ttl in self.source_ttls.items():
             check_ttl(ttl, f"source_ttls[{source!r}]")

@@ -75,14 +75,16 @@ class Known:
         bad = [heard.until - now for heard in self.sources.values() if not heard.report.healthy]
         return max(*bad, self.penalty.ends_in(now), 0.0)
 
-    def is_misstated(self, now: float) -> bool:
-        """Whether its stored status expires in half of what it tells of, or outlasts it.
+    def is_misstated(self, now: float, at_most: float) -> bool:
+        """Whether its stored status expires in half of what it may tell of, or outlasts that.
+
+        at_most: seconds for which it may be stored.
 
         What is stored for too short a time is renewed at once: nobody may report it again before
         it expires. So shortening alone has to wait, and there are at most two renewals in
         `_PAUSE`.
         """
-        told, left = self.stated_until - now, self.ends_in(now)
+        told, left = self.stated_until - now, min(self.ends_in(now), at_most)
         if told > left + _SLACK:
             return now - self.stated_at >= _PAUSE
         return 2 * told <= left
