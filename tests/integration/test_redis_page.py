@@ -1,8 +1,12 @@
 """What docs/redis.md says a user of Redis has to be allowed is enough, on every kind of server."""
 
 import asyncio
+import contextlib
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -174,3 +178,44 @@ def test_a_full_redis_that_evicts_nothing_refuses_writes_and_answers_all_else() 
         assert one.get_stats()["errors"] > 0
         ask("CONFIG", "SET", "maxmemory", "0")
         eventually(lambda: other.get("tagged", MISS) is MISS)
+
+
+@pytest.mark.needs("redis-server")
+def test_the_connections_of_a_process_are_as_many_as_the_page_says() -> None:
+    with One() as redis, contextlib.ExitStack() as stack:
+        made = [
+            stack.enter_context(
+                BaseCacheManager(cache_prefix=f"c{n}", redis_url=redis.url, policy=PATIENT)
+            )
+            for n in range(4)
+        ]
+        eventually(lambda: all(cache.core.hears for cache in made))
+        idle = connections(redis)
+        # The first that was made and the listener's; one more if that was in use for a moment.
+        assert 1 + 2 <= idle <= 2 + 2
+        with ThreadPoolExecutor(200) as pool:
+            start = threading.Barrier(200)
+            list(pool.map(partial(ask_much, made, start), range(200)))
+        busy = connections(redis)
+        assert idle < busy <= 50 + 2
+        assert asyncio.run(with_tasks(redis, made)) == busy + 1
+
+
+def ask_much(made: list[BaseCacheManager], start: threading.Barrier, n: int) -> None:
+    start.wait()
+    for k in range(20):
+        made[n % 4].get(f"{n} {k}")
+
+
+async def with_tasks(redis: One, made: list[BaseCacheManager]) -> int:
+    faces = [AsyncCacheManager.from_sync(cache) for cache in made]
+    await asyncio.gather(*(faces[n % 4].get(f"task {n}") for n in range(500)))
+    seen = connections(redis)
+    for face in faces:
+        await face.close()
+    return seen
+
+
+def connections(redis: One) -> int:
+    """Of all clients but the one that asks."""
+    return len(bytes(redis.primary().ask("CLIENT", "LIST")).splitlines()) - 1
