@@ -66,6 +66,8 @@ def firing_alerts() -> table.Panel:
             columns,
         )
         .no_value("No RouteCache alert is firing")
+        # That text is of the whole table; an alert without such a label has an empty cell.
+        .override_by_regexp("/.+/", styles.override(noValue="–"))
         .override_by_name(
             "Severity",
             styles.override(

@@ -53,25 +53,29 @@ def worst_instances() -> table.Panel:
         )
         .sort_by([styles.sort("Time/look-up", descending=True)])
         .override_by_name("Instance", styles.override(custom__minWidth=130))
-        .override_by_name("Time/look-up", styles.override(unit="s", decimals=2, custom__width=120))
-        .override_by_name("Asked/s", styles.override(unit="ops", decimals=1))
-        .override_by_name("Missed", styles.override(unit="percentunit", decimals=1))
+        .override_by_name("Time/look-up", styles.override(unit="s", decimals=2, custom__width=118))
+        .override_by_name("Asked/s", styles.override(unit="short", decimals=1, custom__width=70))
+        .override_by_name(
+            "Missed", styles.override(unit="percentunit", decimals=1, custom__width=70)
+        )
         .override_by_name(
             "Degraded",
             styles.override(
                 unit="percentunit",
                 decimals=2,
+                custom__width=80,
                 custom__cellOptions=alarm,
                 thresholds=styles.threshold_steps(
                     [(None, "text"), (budget("lookup"), "orange"), (paging("lookup"), "red")]
                 ),
             ),
         )
-        .override_by_name("Errors/s", styles.override(unit="ops", decimals=2))
+        .override_by_name("Errors/s", styles.override(unit="short", decimals=2, custom__width=70))
         .override_by_name(
             "Open",
             styles.override(
                 decimals=0,
+                custom__width=55,
                 custom__cellOptions=alarm,
                 thresholds=styles.threshold_steps([(None, "text"), (1, "red")]),
             ),
