@@ -98,7 +98,7 @@ prove-workers: $(VENV)/.dev ## gunicorn under wrk: /metrics against what wrk cou
 prove-scale: $(VENV)/.dev ## what fleets of simulated routers cost a real Prometheus (about 8 minutes; SCALE_ARGS="50 --seconds 60")
 	@$(BIN)/python -m bench.scale $(SCALE_ARGS)
 
-faults: $(VENV)/.dev ## put every fault into the monitoring stack, and write docs/alerts-proven.md (about 30 minutes)
+faults: $(VENV)/.dev ## put every fault into the monitoring stack, and write docs/alerts-proven.md (about 30 minutes; as root with a real-time priority)
 	@$(REALTIME) $(BIN)/python -m bench.faults --write $(FAULTS_ARGS)
 
 fault: $(VENV)/.dev ## one fault and the alerts that tell of it (FAULT=redis_slow; about 6 minutes)

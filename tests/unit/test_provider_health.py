@@ -5,10 +5,11 @@ import logging
 
 import pytest
 
-from routecache import AsyncRoutingCache, RoutingSettings
+from routecache import AsyncRoutingCache, HealthPolicy, RoutingCache, RoutingSettings
 from routecache.adapters.failure import Failure
 from routecache.adapters.health import DOWN, UP, ProviderHealth
 from routecache.errors import ConfigurationError
+from routecache.testing import ManualTimer
 from tests.helpers import in_loop
 
 ERROR = Failure("error")
@@ -255,6 +256,19 @@ async def test_a_probe_that_raises_or_takes_too_long_counts_as_no_and_its_text_i
 
 
 @in_loop
+async def test_a_probe_whose_own_work_was_cancelled_counts_as_no() -> None:
+    """Nobody cancels the request that waits for it."""
+
+    async def probe(provider: str) -> bool:
+        raise asyncio.CancelledError
+
+    async with memory() as cache:
+        health = ProviderHealth(cache, probe=probe)
+        assert not await health.is_up("p")
+        assert await health.those_up(["p", "q"]) == []
+
+
+@in_loop
 async def test_closing_ends_probes_that_are_under_way() -> None:
     async with memory() as cache:
         begun = asyncio.Event()
@@ -319,6 +333,35 @@ async def test_what_was_reported_here_outweighs_a_status_that_another_process_st
         await cache.report_provider_health("p", False, source="alertmanager")
         await cache.set_provider_status("p", UP)
         assert not await health.is_up("p")
+
+
+@pytest.mark.parametrize("probes", [Probes(), None], ids=["probe", "no probe"])
+@pytest.mark.parametrize(("resolved", "up_at"), [(20, 31), (100, 100), (250, 250)])
+@in_loop
+async def test_an_alert_that_is_over_does_not_lengthen_the_cooldown_of_a_failure_before_it(
+    probes: Probes | None, resolved: int, up_at: int
+) -> None:
+    """The stored status that told of the alert lives for minutes, and nobody reports any more."""
+    timer = ManualTimer()
+    policy = HealthPolicy(unhealthy_status=DOWN)
+    settings = RoutingSettings(enable_redis=False)
+    shared = RoutingCache(settings, timer=timer, health=policy)
+    async with AsyncRoutingCache.from_sync(shared) as cache:
+        health = ProviderHealth(cache, probe=probes, failures=1, cooldown=30)
+        await health.is_up("p")
+        timer.advance(1)
+        await health.failed("p", ERROR)
+        seen: list[bool] = []
+        for second in range(2, up_at + 3):
+            timer.advance(1)
+            if second in (5, resolved):
+                await cache.report_provider_health("p", second == resolved, source="alertmanager:1")
+            await health.is_up("p")
+            await probed(health)
+            seen.append(await health.is_up("p"))
+        assert seen == [second >= up_at for second in range(2, up_at + 3)]
+        await health.close()
+    shared.close()
 
 
 @pytest.mark.parametrize("probe", [None, Probes()])

@@ -82,6 +82,9 @@ class ProviderHealth:
         # Whose status was put together from what is known, and has to be asked for anew.
         self._due: set[str] = set()
         self._probing: dict[str, asyncio.Task[None]] = {}
+        # When the cooldown ends of those that were taken down here. A status stored for reports
+        # may outlast it.
+        self._until: dict[str, float] = {}
         self._whole: set[asyncio.Task[None]] = set()
         self._going_down: set[str] = set()
         self._forget_hook = cache.add_invalidation_hook(self._heard)
@@ -100,6 +103,8 @@ class ProviderHealth:
             await self._renew(provider, up)
         elif up is not self._known.get(provider):
             return await self._learn(provider, up)
+        elif not up and provider in self._until:
+            await self._ask_after_cooldown(provider)
         return up
 
     async def those_up(self, providers: Iterable[str]) -> list[str]:
@@ -188,6 +193,7 @@ class ProviderHealth:
 
     async def _leave_down(self, provider: str) -> None:
         # Loaded, it would live as long as good news.
+        self._cool_down(provider, self._cooldown)
         await self.cache.set_provider_status(provider, _down(Failure("probe")), self._cooldown)
         self._begin_probe(provider)
 
@@ -196,6 +202,23 @@ class ProviderHealth:
             task = asyncio.create_task(self._probe_again(provider))
             self._probing[provider] = task
             task.add_done_callback(lambda _: self._probing.pop(provider, None))
+
+    async def _ask_after_cooldown(self, provider: str) -> None:
+        """Ask again whose status outlasts its cooldown though nobody else says unhealthy."""
+        now = self.cache.core.health.timer()
+        reports = self.cache.provider_reports(provider)
+        if now < self._until[provider] or any(
+            not each.healthy and each.source != self._source for each in reports
+        ):
+            return
+        self._cool_down(provider, self._cooldown)
+        if self._probe is None:
+            await self._report_well(provider)
+        else:
+            self._begin_probe(provider)
+
+    def _cool_down(self, provider: str, seconds: float) -> None:
+        _remember(self._until, provider, self.cache.core.health.timer() + seconds)
 
     async def _wholly(self, work: Coroutine[Any, Any, None]) -> None:
         """Await `work`, which goes on if who awaits it is cancelled.
@@ -230,6 +253,7 @@ class ProviderHealth:
             _log.warning("what a probe found was not entered: %s", type(error).__name__)
 
     async def _report_well(self, provider: str) -> None:
+        self._until.pop(provider, None)
         await self.cache.report_provider_health(provider, True, source=self._source)
 
     async def _answers(self, provider: str) -> bool:
@@ -238,6 +262,11 @@ class ProviderHealth:
         try:
             async with asyncio.timeout(self._probe_timeout):
                 return await probe(provider)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return False  # of the probe's own making
         except Exception as error:  # noqa: BLE001  # a probe may raise anything
             # The text of an exception may hold keys or secrets; its type does not.
             _log.info("the probe of a provider raised %s", type(error).__name__)
@@ -257,9 +286,9 @@ class ProviderHealth:
             # After the report, which forgets the status. A choice that another process makes in
             # between may still name the provider: whoever uses a choice asks `is_up` first.
             seconds = self._cooldown if failure.retry_after is None else failure.retry_after
-            await self.cache.set_provider_status(
-                provider, _down(failure), min(seconds, self._max_cooldown)
-            )
+            seconds = min(seconds, self._max_cooldown)
+            self._cool_down(provider, seconds)
+            await self.cache.set_provider_status(provider, _down(failure), seconds)
         finally:
             self._going_down.discard(provider)
 

@@ -92,7 +92,8 @@ class HealthMonitor:
         self._wake.set()
         until = time.monotonic() + self._policy.timeout
         for each in (thread, *running):
-            if each is not None and each is not threading.current_thread():
+            began = each is not None and each.ident is not None  # a machine may refuse threads
+            if each is not None and began and each is not threading.current_thread():
                 each.join(max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
