@@ -149,10 +149,12 @@ class Storm:
     def _lease_lives(self) -> list[int]:
         """Milliseconds that each lease has left; negative for one that would never end."""
         lives: list[int] = []
-        for server in self._topology.servers:
-            if server.ask("INFO", "server")["redis_mode"] != "sentinel":
-                leases = server.ask("KEYS", f"{self._prefix}:lease:*")
-                lives += [int(server.ask("PTTL", lease)) for lease in leases]
+        topology = self._topology  # a replica of a cluster answers MOVED
+        for server in (
+            topology.primaries() if isinstance(topology, Cluster) else [topology.primary()]
+        ):
+            leases = server.ask("KEYS", f"{self._prefix}:lease:*")
+            lives += [int(server.ask("PTTL", lease)) for lease in leases]
         return [life for life in lives if life != -2]  # which has ended meanwhile
 
     def _leases(self, findings: Findings) -> None:
