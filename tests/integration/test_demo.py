@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.commands import command, environment, pids_naming, run, start
 from tests.helpers import eventually
@@ -136,14 +137,26 @@ def test_without_a_server_on_path_the_embedded_one_is_taken(tmp: Path, tmp_path:
     assert nothing_left(tmp)
 
 
-def test_the_redis_of_the_environment_is_taken(tmp: Path, redis_server: RedisServer) -> None:
+@pytest.mark.parametrize(
+    ("asked", "prefix"), [((), b"routecache-demo:"), (("--prefix=routing:",), b"routing:")]
+)
+def test_the_redis_of_the_environment_is_taken_and_its_routers_keys_left_alone(
+    tmp: Path, redis_server: RedisServer, asked: tuple[str, ...], prefix: bytes
+) -> None:
     """The form that compose runs: no process of its own, all interfaces if asked."""
-    done = run(
-        "demo", "--router-only", "--web.listen-address", "127.0.0.1:0", "--seconds", "2",
-        env={"TMPDIR": str(tmp), "REDIS_URL": redis_server.url},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "(REDIS_URL)" in done.stdout
+    with redis.Redis.from_url(redis_server.url) as client:
+        before = set(client.keys())
+        done = run(
+            "demo", "--router-only", *asked,
+            "--web.listen-address", "127.0.0.1:0", "--seconds", "2",
+            env={"TMPDIR": str(tmp), "REDIS_URL": redis_server.url},
+        )  # fmt: skip
+        made = set(client.keys()) - before
+        assert done.returncode == 0, done.stderr
+        assert "(REDIS_URL)" in done.stdout
+        assert made
+        assert {key[: len(prefix)] for key in made} == {prefix}
+        client.delete(*made)
     assert nothing_left(tmp)
 
 

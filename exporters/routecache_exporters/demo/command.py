@@ -5,8 +5,9 @@ import math
 import sys
 from pathlib import Path
 
-from routecache_exporters.demo.run import Options, run_demo
+from routecache_exporters.demo.run import PREFIX, Options, run_demo
 from routecache_exporters.demo.sample import write_sample
+from routecache_exporters.inspecting.command import prefix
 from routecache_exporters.ports import port_number
 from routecache_exporters.usage import Commands, UsageError
 from routecache_exporters.weboptions import CONFIG_FLAG, add_config_option, add_listen_option
@@ -33,6 +34,13 @@ def add_command(commands: Commands) -> None:
         action="store_true",
         help="stop Redis for a while and start it again on its data, so that alerts fire and "
         f"resolve (with --seconds: at least {MIN_OUTAGE_SECONDS:g})",
+    )
+    parser.add_argument(
+        "--prefix",
+        type=prefix,
+        metavar="PREFIX",
+        help="what its keys in Redis begin with (default: routing: in a Redis of its own, "
+        f"{PREFIX} in that of REDIS_URL, so that no router routes by the demo's answers)",
     )
     parser.add_argument(
         "--router-only", action="store_true", help="start no Prometheus and no Alertmanager"
@@ -77,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
             seconds=args.seconds,
             outage=args.outage,
             router_only=args.router_only,
+            prefix=args.prefix,
             listen=args.listen,
             web_config=args.web_config,
             port=args.port,

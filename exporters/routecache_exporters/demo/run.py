@@ -36,6 +36,10 @@ TICK = 0.25
 WARMED = 40
 """Requests of the sample that the caches are warmed with: its first second."""
 
+PREFIX = "routecache-demo:"
+"""What its keys begin with in a Redis that it did not start: its answers are a made-up policy's,
+and under a router's keys every router there would route by them."""
+
 FULL_STACK = (
     "The full stack with Grafana: docker compose -f deploy/compose.yaml up. Alerts here: put "
     "prometheus and alertmanager on PATH (Debian: apt install prometheus prometheus-alertmanager)"
@@ -44,11 +48,16 @@ FULL_STACK = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asked for. A port of None takes the default, or a free one."""
+    """What the command line asked for. A port of None takes the default, or a free one.
+
+    prefix: what its keys in Redis begin with. None is a router's in a Redis of the demo's own, and
+        `PREFIX` in anybody else's.
+    """
 
     seconds: float | None
     outage: bool
     router_only: bool
+    prefix: str | None
     listen: Sequence[str] | None
     web_config: Path | None
     port: int | None
@@ -125,9 +134,14 @@ class _Demo:
 
     def _settings(self, url: str | None) -> RoutingSettings:
         settings = RoutingSettings.from_env()
+        prefix = self._options.prefix or settings.prefix
         if self._redis is not None:
             url = self._redis.url
-        return replace(settings, enable_redis=True, redis_url=url or settings.redis_url)
+        elif self._options.prefix is None:
+            prefix = PREFIX
+        return replace(
+            settings, enable_redis=True, redis_url=url or settings.redis_url, prefix=prefix
+        )
 
     def _about_redis(self, url: str | None) -> str:
         """Which Redis it is, and the truth about it before the first look-up."""
