@@ -21,7 +21,7 @@ THE_DEMOS_OWN = {
 def test_an_outage_reaches_the_inbox_and_resolves(tmp_path: Path) -> None:
     """One page, for L2, fires during the outage, and all that fired resolves before the end."""
     done = run(
-        "demo", "--seconds", "130", "--outage",
+        "demo", "--seconds", "120", "--outage",
         "--port", "0", "--prometheus-port", "0", "--alertmanager-port", "0",
         timeout=200, env={"TMPDIR": str(tmp_path)},
     )  # fmt: skip
