@@ -13,7 +13,7 @@ FAULTS_ARGS ?=
 FAULT ?= --list
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check kubernetes-check format bench litellm prove faults fault quiet-healthy quiet-rollout quiet-night dashboards metrics-doc matrix manifests requirements wheel clean
+.PHONY: help demo test coverage check kubernetes-check format bench litellm prove faults fault game-day quiet-healthy quiet-rollout quiet-night dashboards metrics-doc matrix manifests requirements wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -103,6 +103,9 @@ faults: $(VENV)/.dev ## put every fault into the monitoring stack, and write doc
 
 fault: $(VENV)/.dev ## one fault and the alerts that tell of it (FAULT=redis_slow; about 6 minutes)
 	@$(REALTIME) $(BIN)/python -m bench.faults $(FAULT) $(FAULTS_ARGS)
+
+game-day: $(VENV)/.dev ## a random fault that is not told, to be found from the dashboards (5 minutes; docs/on-call.md)
+	@$(REALTIME) $(BIN)/python -m bench.faults.blind $(FAULTS_ARGS)
 
 quiet-healthy: $(VENV)/.dev ## watch routers that are well: nobody is to be notified (about 32 minutes)
 	@$(REALTIME) $(BIN)/python -m bench.faults.quiet healthy --write $(FAULTS_ARGS)
