@@ -21,7 +21,7 @@ def in_loop(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
     return run
 
 
-def eventually(predicate: Callable[[], T], seconds: float = 10.0, every: float = 0.005) -> T:
+def eventually(predicate: Callable[[], T], seconds: float = 10.0, every: float = 0.02) -> T:
     """Call `predicate` until it gives something true, and return that.
 
     predicate: an AssertionError that it raises counts as not yet.
