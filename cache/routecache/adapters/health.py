@@ -211,10 +211,10 @@ class ProviderHealth:
             not each.healthy and each.source != self._source for each in reports
         ):
             return
-        self._cool_down(provider, self._cooldown)
         if self._probe is None:
             await self._report_well(provider)
         else:
+            self._cool_down(provider, self._cooldown)
             self._begin_probe(provider)
 
     def _cool_down(self, provider: str, seconds: float) -> None:
