@@ -11,15 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 
-from bench.faults.lane import Lane, Plan
-from bench.faults.stack import Stack
+from bench.faults.lane import Plan
+from bench.faults.stack import fleets
 from bench.faults.table import FAULTS, Fault
 from bench.faults.verdict import Told
-from routecache_exporters.demo.switching import switching_often
 
 ILL, WELL = "prod", "staging"
 _HEALTHY = 60.0  # seconds before the fault
@@ -48,7 +46,7 @@ def run(fault: Fault, seconds: float, ended: threading.Event, say: Callable[[str
     Raises:
         UsageError, StartError, RouterError: it cannot be run.
     """
-    with _fleets({ILL: fault.plan, WELL: Plan()}) as (lanes, stack):
+    with fleets({ILL: fault.plan, WELL: Plan()}) as (lanes, stack):
         say(f"Prometheus at {stack.url}; in a minute or so {ILL} or {WELL} may fall ill")
         if ended.wait(_HEALTHY):
             return
@@ -58,21 +56,6 @@ def run(fault: Fault, seconds: float, ended: threading.Event, say: Callable[[str
             for line in unseen(stack.told(), seen):
                 say(line)
         fault.end(lanes[ILL])
-
-
-@contextmanager
-def _fleets(plans: Mapping[str, Plan]) -> Iterator[tuple[dict[str, Lane], Stack]]:
-    with ExitStack() as parts:
-        parts.enter_context(switching_often())
-        lanes: dict[str, Lane] = {}
-        for name, plan in plans.items():
-            lanes[name] = Lane(name, plan)
-            parts.callback(lanes[name].close)
-        stack = Stack(list(lanes.values()))
-        parts.callback(stack.close)
-        for lane in lanes.values():
-            lane.begin()
-        yield lanes, stack
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,11 +18,10 @@ from rich.console import Console
 
 from bench.faults import silence
 from bench.faults.lane import Lane, Plan
-from bench.faults.stack import Stack
+from bench.faults.stack import Stack, fleets
 from bench.faults.trials import TRIALS, Trial
 from bench.faults.verdict import without_severity
 from bench.faults.wave import IDLE_LANE
-from routecache_exporters.demo.switching import switching_often
 from routecache_exporters.pack.config import PREFIX
 from tests.monitoring.live import Prometheus
 
@@ -53,16 +52,11 @@ def run(
     """
     plans = {name: trial.plan for name, trial in trials.items()}
     plans[IDLE_LANE] = Plan(habits={"rate": 0.0})
-    with ExitStack() as parts, ThreadPoolExecutor(len(plans)) as pool, ExitStack() as ending:
-        parts.enter_context(switching_often())
-        lanes: dict[str, Lane] = {}
-        for lane in pool.map(Lane, plans, plans.values()):
-            parts.callback(lane.close)
-            lanes[lane.name] = lane
-        stack = Stack(list(lanes.values()))
-        parts.callback(stack.close)
-        for lane in lanes.values():
-            lane.begin()
+    with (
+        fleets(plans) as (lanes, stack),
+        ThreadPoolExecutor(len(plans)) as pool,
+        ExitStack() as ending,
+    ):
         say(f"{len(lanes)} lanes, Prometheus at {stack.url}")
         until = time.monotonic() + pace.watched
         stopped = threading.Event()

@@ -7,14 +7,16 @@ the letter, but for the durations, which `demo/shorten.py` maps.
 
 import json
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from bench.faults.background import Watchers
-from bench.faults.lane import Lane
+from bench.faults.lane import Lane, Plan
 from bench.faults.verdict import Told
 from routecache_exporters.demo.stack import Addresses, Monitoring, find_binaries
+from routecache_exporters.demo.switching import switching_often
 from routecache_exporters.demo.webhook import Inbox
 from routecache_exporters.ports import LOOPBACK, choose_port
 
@@ -75,3 +77,25 @@ class Stack:
     def close(self) -> None:
         """End all of it."""
         self._parts.close()
+
+
+@contextmanager
+def fleets(plans: Mapping[str, Plan]) -> Iterator[tuple[dict[str, Lane], Stack]]:
+    """Lanes as planned, by name, at work, and what watches them; ended with the context.
+
+    Raises:
+        UsageError, StartError, RouterError: they cannot be run.
+    """
+    with ExitStack() as parts:
+        # All proxies are threads of this process: none may hold up another's bytes.
+        parts.enter_context(switching_often())
+        lanes: dict[str, Lane] = {}
+        with ThreadPoolExecutor(len(plans)) as pool:
+            for lane in pool.map(Lane, plans, plans.values()):
+                parts.callback(lane.close)
+                lanes[lane.name] = lane
+        stack = Stack(list(lanes.values()))
+        parts.callback(stack.close)
+        for lane in lanes.values():
+            lane.begin()
+        yield lanes, stack

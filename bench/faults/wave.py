@@ -3,15 +3,13 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
 from bench.faults.lane import Lane, Plan
-from bench.faults.stack import Stack
+from bench.faults.stack import Stack, fleets
 from bench.faults.table import Fault
 from bench.faults.verdict import Times, Verdict, judge, silent
-from routecache_exporters.demo.switching import switching_often
 
 HEALTHY_LANE: Final = "healthy"
 IDLE_LANE: Final = "idle"
@@ -54,17 +52,7 @@ def run(faults: Mapping[str, Fault], phases: Phases, say: Callable[[str], None])
     plans = {name: fault.plan for name, fault in faults.items()}
     if not any(fault.alone for fault in faults.values()):
         plans |= {HEALTHY_LANE: Plan(), IDLE_LANE: Plan(habits={"rate": 0.0})}
-    with ExitStack() as parts, ThreadPoolExecutor(len(plans)) as pool:
-        # All proxies are threads of this process: none may hold up another's bytes.
-        parts.enter_context(switching_often())
-        lanes: dict[str, Lane] = {}
-        for lane in pool.map(Lane, plans, plans.values()):
-            parts.callback(lane.close)
-            lanes[lane.name] = lane
-        stack = Stack(list(lanes.values()))
-        parts.callback(stack.close)
-        for lane in lanes.values():
-            lane.begin()
+    with fleets(plans) as (lanes, stack), ThreadPoolExecutor(len(plans)) as pool:
         say(f"{len(lanes)} lanes, Prometheus at {stack.url}")
         time.sleep(phases.healthy)
         say(f"faults begin: {', '.join(faults)}")
